@@ -1,0 +1,135 @@
+"""Every error that roost raises, in one tree, named by who can act on it.
+
+    RoostError
+    ├── UsageError                  the caller was wrong: change the code or the value
+    │   ├── InvalidArgumentError    a value of the wrong kind, or outside its range    (also a ValueError)
+    │   ├── WrongTypeError          a value of the wrong type                          (also a TypeError)
+    │   ├── LimitExceededError      a value above a documented limit                   (also a ValueError)
+    │   ├── UnserialisableError     a value that the codec does not carry              (also a TypeError)
+    │   ├── InvalidStateError       a call that the object or socket cannot take now
+    │   ├── UnknownBindingError     `env` has no such name                             (also an AttributeError)
+    │   └── ConfigurationError      configuration or command line
+    │       └── AppLoadError        the user's module does not import, or holds no app
+    ├── ObjectError                 the object failed; its memory is gone, its storage and sockets are not
+    │   ├── ConstructionError       `__init__`, or what it ran under `block_concurrency_while`, raised
+    │   ├── ObjectResetError        the activation ended while the call was under way
+    │   ├── InputGateBrokenError    a critical section raised or took too long
+    │   └── OutputGateBrokenError   a write could not be made durable; nothing held was sent
+    ├── StorageError                a database or the journal failed
+    │   ├── StorageFullError        no space left, or the object's size limit was reached
+    │   ├── StorageCorruptError     a file does not check out
+    │   └── DataDirectoryError      the data directory cannot be used (permissions, in use, newer format)
+    └── UnavailableError            come back later: `retryable` is true
+        ├── OverloadedError         too much at once: `overloaded` is true, `retryable` is not
+        └── HostLostError           the host that ran the object went away before it answered
+
+`retryable` says that the same call may succeed later and was not applied; `overloaded` that retrying makes it worse.
+"""
+
+from __future__ import annotations
+
+
+class RoostError(Exception):
+    """The root of everything that roost raises on purpose."""
+
+    retryable = False
+    overloaded = False
+
+
+class UsageError(RoostError):
+    """The caller was wrong; the message says what came and what was expected."""
+
+
+class InvalidArgumentError(UsageError, ValueError):
+    """A value outside of what is allowed."""
+
+
+class WrongTypeError(UsageError, TypeError):
+    """A value of the wrong type."""
+
+
+class LimitExceededError(UsageError, ValueError):
+    """A value above a documented limit.
+
+    Attributes: `limit` and `actual`, in the unit that the message names.
+    """
+
+    def __init__(self, message: str, *, limit: int, actual: int) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.actual = actual
+
+
+class UnserialisableError(UsageError, TypeError):
+    """A value that the codec does not carry; the message gives the path to it inside the value."""
+
+
+class InvalidStateError(UsageError):
+    """A call that cannot be taken in the present state, such as `send` after `close`."""
+
+
+class UnknownBindingError(UsageError, AttributeError):
+    """`env` holds no binding of that name; the message lists those it has."""
+
+
+class ConfigurationError(UsageError):
+    """A setting in pyproject.toml, the environment or the command line is wrong."""
+
+
+class AppLoadError(ConfigurationError):
+    """The user's module does not import, or holds nothing that roost could run."""
+
+
+class ObjectError(RoostError):
+    """The object failed while it handled the event."""
+
+
+class ConstructionError(ObjectError):
+    """The object's constructor raised; `__cause__` is what it raised."""
+
+
+class ObjectResetError(ObjectError):
+    """The activation ended before the event was finished; whether it was applied is unknown."""
+
+
+class InputGateBrokenError(ObjectError):
+    """A function under `block_concurrency_while` raised or took longer than allowed; the object was reset."""
+
+
+class OutputGateBrokenError(ObjectError):
+    """A write could not be made durable, so nothing that was made after it has left the object."""
+
+
+class StorageError(RoostError):
+    """A database or the journal failed; the object starts anew from what is durable."""
+
+
+class StorageFullError(StorageError):
+    """No space is left on the device, or the object's database reached its size limit."""
+
+
+class StorageCorruptError(StorageError):
+    """A file of the data directory does not check out; the message names it."""
+
+
+class DataDirectoryError(StorageError):
+    """The data directory cannot be used: not writable, used by another roost, or of a newer format."""
+
+
+class UnavailableError(RoostError):
+    """Nothing was applied; the same call may succeed a moment later."""
+
+    retryable = True
+
+
+class OverloadedError(UnavailableError):
+    """The object or host has more waiting than it may hold."""
+
+    retryable = False
+    overloaded = True
+
+
+class HostLostError(UnavailableError):
+    """The host that ran the object went away before it answered; whether it was applied is unknown."""
+
+    retryable = False

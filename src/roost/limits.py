@@ -1,0 +1,67 @@
+"""Every number that somebody chose, with its reason. Sizes are bytes and durations seconds unless the name says otherwise.
+
+The defaults are at or above those of the platform we match (Durable Objects, "Limits").
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The bounds of one system; `[tool.roost.limits]` sets any of them by name."""
+
+    # ids and sockets
+    name_bytes_max: int = 1_024
+    sockets_per_object_max: int = 32_768
+    tags_per_socket_max: int = 10
+    tag_bytes_max: int = 256
+    attachment_bytes_max: int = 16_384
+    auto_response_bytes_max: int = 2_048
+    message_bytes_max: int = 32 * 1024 * 1024  # of one WebSocket message: received larger closes with 1009
+    socket_event_ms_max: int = 604_800_000  # seven days
+
+    # storage
+    key_bytes_max: int = 2_048
+    value_bytes_max: int = 4 * 1024 * 1024  # encoded
+    keys_per_call_max: int = 128
+    object_bytes_max: int = 10 * 1024**3  # then writes fail with StorageFullError; reads and deletes go on
+    open_databases_max: int = 512  # per host: an open one costs a few descriptors and about 100 KiB
+    journal_segment_bytes: int = 64 * 1024 * 1024  # preallocated, so that fdatasync writes no metadata
+    checkpoint_bytes: int = 4 * 1024 * 1024  # of captured frames per object, before its file is brought up to date
+
+    # gates and turns
+    critical_section_seconds_max: float = 30.0
+    critical_section_depth_max: int = 64
+    output_gate_seconds_max: float = 30.0
+    idle_seconds: float = 10.0  # without work, before an object hibernates
+    wait_until_seconds_max: float = 900.0
+    inbox_bytes_max: int = 16 * 1024 * 1024  # per object; beyond it the senders are not read
+    inbox_events_max: int = 10_000  # per object; beyond it requests get OverloadedError
+    host_memory_bytes_max: int = 0  # resident size above which the longest idle hibernate early; 0: 75 % of the machine
+
+    # link
+    link_unfinished_bytes_max: int = 16 * 1024 * 1024  # handed to one host and not yet finished, per gateway
+    socket_unfinished_bytes_max: int = 256 * 1024  # the same, per socket: then its client is not read
+    body_window_bytes: int = 256 * 1024  # of a streamed body under way
+
+    # gateway
+    head_bytes_max: int = 64 * 1024
+    body_bytes_max: int = 512 * 1024 * 1024
+    head_seconds_max: float = 10.0
+    body_idle_seconds_max: float = 30.0
+    keep_alive_seconds: float = 75.0
+    handshake_seconds_max: float = 30.0  # from the upgrade request to the object's answer
+    response_seconds_max: float = 900.0  # from a request's end to the first byte of the answer
+    socket_send_bytes_max: int = 4 * 1024 * 1024  # queued for a client that does not read; beyond it: 1013
+    close_seconds_max: float = 10.0  # for the client's half of the closing handshake
+    ping_seconds: float = 30.0  # of silence, before the gateway pings
+    pong_seconds_max: float = 30.0  # for anything to come back; then 1006
+    connections_max: int = 100_000  # per gateway
+
+    # processes
+    drain_seconds_max: float = 30.0
+    host_wait_seconds_max: float = 10.0  # how long a request waits for a host that is being replaced; then 503
+
+
+DEFAULTS = Limits()
