@@ -1,8 +1,8 @@
 """The permanent address of an object.
 
-An id is 32 bytes, written as 64 hexadecimal digits: 16 bytes that are random or the truncated HMAC-SHA256 of a name, then
-the first 16 bytes of the HMAC of those 16, both under the namespace's key. So an id of another class is recognised
-offline (Durable Objects, "Durable Object ID"; workerd `server/actor-id-impl.c++`).
+An id is 32 bytes, written as 64 hexadecimal digits: 16 bytes that are random or the truncated HMAC-SHA256 of a name,
+then the first 16 bytes of the HMAC of those 16, both under the namespace's key. So an id of another class is
+recognised offline (Durable Objects, "Durable Object ID"; workerd `server/actor-id-impl.c++`).
 """
 
 from __future__ import annotations

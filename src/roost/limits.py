@@ -1,4 +1,4 @@
-"""Every number that somebody chose, with its reason. Sizes are bytes and durations seconds unless the name says otherwise.
+"""Every number that somebody chose. Sizes are bytes and durations seconds unless the name says otherwise.
 
 The defaults are at or above those of the platform we match (Durable Objects, "Limits").
 """

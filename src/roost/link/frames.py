@@ -1,11 +1,13 @@
 """The frames of the link: one protocol for gateway and host, and for host and host.
 
-The side that asks is the *peer*: a gateway, or a host that calls an object of another host. The side that answers is the
-*owner*, always a host. A batch of frames is one MessagePack array behind its length; a batch is written once per loop turn.
+The side that asks is the *peer*: a gateway, or a host that calls an object of another host. The side that answers is
+the *owner*, always a host. A batch of frames is one MessagePack array behind its length; a batch is written once per
+loop turn.
 
 (1) Frames of one direction arrive in the order in which they were written; a batch arrives whole or not at all.
 (2) The first frame of each side is `Hello`; a version that is not ours ends the link.
-(3) A peer sends `Roll` frames for all sockets that the owner's objects have with it, then `RollEnd`, before anything else.
+(3) A peer sends `Roll` frames for all sockets that the owner's objects have with it, then `RollEnd`, before anything
+    else.
 (4) `Finished` names a socket once for every `SocketMessage` of it, after all that the message caused.
 (5) After `Drain` the peer sends nothing but one `Drained`; the owner then sends what is left and `Goodbye`.
 """
@@ -83,7 +85,7 @@ class BodyChunk(_Frame, tag=2):
 
 
 class BodyCredit(_Frame, tag=3):
-    """So many more bytes of the other side's body may be sent; each direction starts with `limits.body_window_bytes`."""
+    """So many more bytes of the other side's body may be sent; both begin with `limits.body_window_bytes`."""
 
     stream: int
     size: int
@@ -192,7 +194,7 @@ class Send(_Frame, tag=31):
 
 
 class SendToTagged(_Frame, tag=32):
-    """One message to every hibernating socket that the object has with the peer, or those with the tag, but for some."""
+    """One message to every hibernating socket of the object with the peer, or those with the tag, but for some."""
 
     object: bytes
     """The key."""
