@@ -1,0 +1,53 @@
+# The words: run, test, style, types, tests, bench, docs, clean. `make PYTHON=python3.12 ...` chooses an interpreter,
+# `make run PORT=9000` a port, `make tests ARGS="tests/storage -x"` what pytest is given.
+
+PYTHON ?=
+PORT ?= 8787
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test style types tests bench docs clean
+
+run: $(VENV)/.installed
+	$(BIN)/roost dev examples/whiteboard/app.py --port $(PORT)
+
+test: style types tests
+
+style: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy --strict src tests
+
+tests: $(VENV)/.installed-test
+	@.ci/system chromium:chromium gcc:gcc || echo "the tests that need these will fail and say so" >&2
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.installed
+	@.ci/system gcc:gcc
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/zensical build --clean
+
+clean:
+	rm -rf $(VENV) build dist site test-artefacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What is installed, and from which pyproject.toml: a stamp in the environment, so that the next call is quick.
+
+$(VENV)/.installed: pyproject.toml .ci/venv
+	@.ci/venv $(VENV) $(PYTHON)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,style]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
