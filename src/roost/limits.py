@@ -44,6 +44,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     link_unfinished_bytes_max: int = 16 * 1024 * 1024  # handed to one host and not yet finished, per gateway
     socket_unfinished_bytes_max: int = 256 * 1024  # the same, per socket: then its client is not read
     body_window_bytes: int = 256 * 1024  # of a streamed body under way
+    clone_lag_bytes_max: int = 16 * 1024 * 1024  # kept for the slower reader of a cloned body; beyond it that one fails
 
     # gateway
     head_bytes_max: int = 64 * 1024
