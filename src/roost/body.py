@@ -2,8 +2,8 @@
 
 (1) A body is read once, by whichever method; a second reading raises InvalidStateError.
 (2) A body that is whole in memory never waits: `buffered` shows it without reading it.
-(3) A streamed body is read at the reader's speed. What comes over the link is bounded by the window: the sender may have so many bytes
-    under way, and gets credit back (`on_consumed`) as they are read.
+(3) A streamed body is read at the reader's speed. What comes over the link is bounded by the window: the sender may
+    have so many bytes under way, and gets credit back (`on_consumed`) as they are read.
 (4) A reader that stops early tells the source (`aclose`), so that nothing is produced for nobody.
 (5) A body that broke off raises where it is read; it never looks like a complete one.
 """
@@ -77,7 +77,8 @@ class Body:
     @overload
     async def json(self, kind: type[T]) -> T: ...
     async def json(self, kind: Any = Any) -> Any:
-        """The value of it, read as JSON, and of the type `kind` where one is given (a dataclass, Struct, TypedDict, `list[int]`, …).
+        """The value of it, read as JSON, and of the type `kind` where one is given (a dataclass, Struct, TypedDict,
+        `list[int]`, …).
 
         Raises InvalidArgumentError that says at which byte or path it is wrong.
         """
@@ -93,7 +94,8 @@ class Body:
     def clone(self) -> Body:
         """A second body with the same bytes, read independently. Raises InvalidStateError when it was read before.
 
-        What one of the two has read is kept for the other, up to `limits.clone_lag_bytes_max`; beyond it the slower one fails.
+        What one of the two has read is kept for the other, up to `limits.clone_lag_bytes_max`; beyond it the slower one
+        fails.
         """
         if self.used:
             raise InvalidStateError("body already read: clone it before reading it")
@@ -129,21 +131,8 @@ class BodyReader:
     def __init__(self, source: AsyncIterable[Chunk] | Iterable[Chunk]) -> None:
         if isinstance(source, Mapping):
             raise WrongTypeError(f"a body cannot be a {type(source).__name__}; use json to send one")
-        if isinstance(source, AsyncIterable):
-            self._source: AsyncIterator[Chunk] | Iterator[Chunk] = aiter(source)
-            self._next: Callable[[], Awaitable[Chunk]] = self._source.__anext__
-        elif isinstance(source, Iterable):
-            self._source = iter(source)
-            self._next = self._next_of_sync
-        else:
-            kind = type(source).__name__
-            raise WrongTypeError(f"a body must be bytes, str, None or a (async) iterable of bytes, got {kind}")
-
-    async def _next_of_sync(self) -> Chunk:
-        assert isinstance(self._source, Iterator)
-        for chunk in self._source:
-            return chunk
-        raise StopAsyncIteration
+        self._source = _to_async(source)
+        self._next: Callable[[], Awaitable[Chunk]] = self._source.__anext__
 
     def __aiter__(self) -> BodyReader:
         return self
@@ -158,14 +147,14 @@ class BodyReader:
         """No more will be read."""
         if (aclose := getattr(self._source, "aclose", None)) is not None:
             await aclose()
-        elif (close := getattr(self._source, "close", None)) is not None:
-            close()
 
 
 class BodyStream:
-    """A body that is fed from elsewhere, such as the link: `feed`, then `end` or `fail`; read with `async for`, by one reader.
+    """A body that is fed from elsewhere, such as the link: `feed`, then `end` or `fail`; read with `async for`, by one
+    reader.
 
-    `window` bounds what waits unread. `on_consumed(n)` is called as bytes are read, `on_closed()` once when the reader stops early.
+    `window` bounds what waits unread. `on_consumed(n)` is called as bytes are read, `on_closed()` once when the reader
+    stops early.
     """
 
     __slots__ = ("_chunks", "_closed", "_error", "_finished", "_on_closed", "_on_consumed", "_waiter", "size", "window")
@@ -284,7 +273,7 @@ class _Tee:
                 return
             try:
                 chunk = await anext(self.source)
-            except Exception as error:  # noqa: BLE001 - whatever it was, StopAsyncIteration too, is raised in every reader
+            except Exception as error:  # noqa: BLE001 - StopAsyncIteration or a failure: each reader gets it
                 self.end = error
             except BaseException:
                 # The source was torn out of its step, so whether more would have come is unknown.
@@ -351,6 +340,33 @@ class _Branch:
 def _tee(source: BodyReader) -> tuple[_Branch, _Branch]:
     tee = _Tee(source, DEFAULTS.clone_lag_bytes_max)
     return _Branch(tee), _Branch(tee)
+
+
+class _SyncSource:
+    """A plain iterator, read as an async one that never waits."""
+
+    def __init__(self, source: Iterator[Chunk]) -> None:
+        self._source = source
+
+    def __aiter__(self) -> _SyncSource:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        for chunk in self._source:
+            return chunk
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        if (close := getattr(self._source, "close", None)) is not None:
+            close()
+
+
+def _to_async(source: object) -> AsyncIterator[Chunk]:
+    if isinstance(source, AsyncIterable):
+        return aiter(source)
+    if isinstance(source, Iterable):
+        return _SyncSource(iter(source))
+    raise WrongTypeError(f"a body must be bytes, str, None or a (async) iterable of them, got {type(source).__name__}")
 
 
 def _one(chunk: bytes | None) -> list[bytes]:

@@ -12,7 +12,8 @@ from roost.errors import InvalidStateError, UnknownBindingError
 class Env:
     """Bindings by name: `env.WHITEBOARD_ROOM`, `env["WHITEBOARD_ROOM"]`, `"ROOM" in env`; iteration gives the names.
 
-    A name it does not have raises UnknownBindingError, which lists those it has and is an AttributeError, so `getattr(env, "X", None)` works.
+    A name it does not have raises UnknownBindingError, which lists those it has and is an AttributeError, so
+    `getattr(env, "X", None)` works.
     """
 
     __slots__ = ("__dict__",)

@@ -1,4 +1,6 @@
-"""Header fields of a request or response (RFC 9110, section 5): names without case, several lines of one name, in order."""
+"""Header fields of a request or response (RFC 9110, section 5): names without case, several lines of one name, in
+order.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ HeadersLike: TypeAlias = "Headers | Mapping[str, str] | Iterable[tuple[str, str]
 class Headers:
     """Header lines in their order; names are compared without regard to case.
 
-    `headers["Accept"]` and `get` give the value, several lines of that name joined with ", " (RFC 9110, section 5.3); `get_all` gives
-    them one by one, which `Set-Cookie` needs. Iteration and `len` go by name, `items()` by line.
+    `headers["Accept"]` and `get` give the value, several lines of that name joined with ", " (RFC 9110, section 5.3);
+    `get_all` gives them one by one, which `Set-Cookie` needs. Iteration and `len` go by name, `items()` by line.
     """
 
     __slots__ = ("_lines",)
@@ -40,14 +42,7 @@ class Headers:
         if isinstance(source, Headers):
             self._lines = source._lines.copy()
             return
-        if isinstance(source, str | bytes):
-            raise WrongTypeError(f"headers must be a mapping or an iterable of pairs, got {type(source).__name__}")
-        try:
-            lines: Iterator[object] = iter(source.items() if isinstance(source, Mapping) else source)
-        except TypeError as error:
-            kind = type(source).__name__
-            raise WrongTypeError(f"headers must be a mapping or an iterable of pairs, got {kind}") from error
-        for line in lines:
+        for line in _lines_of(source):
             if not isinstance(line, tuple | list) or len(line) != 2:
                 raise WrongTypeError(f"each header must be a pair of name and value, got {line!r}")
             self.append(line[0], line[1])
@@ -87,8 +82,8 @@ class Headers:
     def append(self, name: str, value: str) -> None:
         """Add a line at the end, beside those of the same name.
 
-        Raises WrongTypeError when one of the two is no str, InvalidArgumentError when the name is no token or the value holds a
-        line break, a NUL or a character above U+00FF.
+        Raises WrongTypeError when one of the two is no str, InvalidArgumentError when the name is no token or the value
+        holds a line break, a NUL or a character above U+00FF.
         """
         self._lines.append(_checked(name, value))
 
@@ -152,6 +147,14 @@ class Headers:
         for key, _, value in self._lines:
             by_name.setdefault(key, []).append(value)
         return by_name
+
+
+def _lines_of(source: object) -> Iterable[object]:
+    if isinstance(source, Mapping):
+        return source.items()
+    if isinstance(source, Iterable) and not isinstance(source, str | bytes):
+        return source
+    raise WrongTypeError(f"headers must be a mapping or an iterable of pairs, got {type(source).__name__}")
 
 
 def is_token(text: str) -> bool:

@@ -1,4 +1,6 @@
-"""JSON in and out, with errors that say where. Integers of any size stay exact; datetimes, dataclasses and Structs are written too."""
+"""JSON in and out, with errors that say where. Integers of any size stay exact; datetimes, dataclasses and Structs are
+written too.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What one object did and used. What could be billed and what happened are kept apart, so nothing here is rounded or weighted."""
+"""What one object did and used. What could be billed and what happened are kept apart, so nothing here is rounded or
+weighted.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,15 @@ _KINDS = ("events", "activations", "errors", "resets", "pinned_ms")
 
 
 class Meter:
-    """Counters of one object, or, merged, of many. The plain ones are attributes to add to; the others are told by name.
+    """Counters of one object, or, merged, of many. The plain ones are attributes to add to; the others are told by
+    name.
 
-    `wakes`: activations out of hibernation. `turns`: runs of user code between two waits. `active_ms`: wall time with an event under way. `cpu_ms`: the part of it
-    on the processor. `messages_in/out`, `bytes_in/out`: WebSocket messages, and all bytes. `auto_responses`: answered by a gateway. `drops`: messages that a bound cost.
-    `rows_read/written`, `commits`, `sync_ms` (waited for durability), `stored_bytes` (now). `queue_high_water`: most events that waited at once.
-    By kind: `events`, `activations` (cause), `errors`, `resets` (cause), `pinned_ms` (reason why it could not hibernate).
+    `wakes`: activations out of hibernation. `turns`: runs of user code between two waits. `active_ms`: wall time with
+    an event under way. `cpu_ms`: the part of it on the processor. `messages_in/out`, `bytes_in/out`: WebSocket
+    messages, and all bytes. `auto_responses`: answered by a gateway. `drops`: messages that a bound cost.
+    `rows_read/written`, `commits`, `sync_ms` (waited for durability), `stored_bytes` (now). `queue_high_water`: most
+    events that waited at once. By kind: `events`, `activations` (cause), `errors`, `resets` (cause), `pinned_ms`
+    (reason why it could not hibernate).
     """
 
     __slots__ = (*_SUMS, *_PEAKS, "_kinds")

@@ -17,8 +17,8 @@ _log = logging.getLogger("roost.observer")
 class Observer:
     """Tells listeners what happens, by dotted names such as `"object.constructed"`, each with facts.
 
-    One belongs to each gateway or host and is used on its loop alone. Without listeners a notification costs a call and nothing else; listeners are called
-    at once, and what they raise is logged and goes no further.
+    One belongs to each gateway or host and is used on its loop alone. Without listeners a notification costs a call and
+    nothing else; listeners are called at once, and what they raise is logged and goes no further.
     """
 
     __slots__ = ("_by_name", "_of_all")
@@ -39,11 +39,13 @@ class Observer:
         for listener in (*self._by_name.get(name, ()), *self._of_all):
             try:
                 listener(name, facts)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a listener is never the business of what it listens to
                 _log.exception("a listener for %s failed", name)
 
     def report(self, name: str, message: str, error: BaseException, /, **facts: Any) -> None:
-        """Something failed: log it with its traceback under `roost.<first part of the name>`, and notify with `error` among the facts."""
+        """Something failed: log it with its traceback under `roost.<first part of the name>`, and notify with `error`
+        among the facts.
+        """
         told = "".join(f" {key}={value!r}" for key, value in facts.items())
         logging.getLogger(f"roost.{name.partition('.')[0]}").error(
             "%s%s", message, told, exc_info=error, extra={"happening": name, "facts": facts}

@@ -24,9 +24,10 @@ _ABSENT: Any = object()
 class Request:
     """An HTTP request: `Request(url, method="POST", body=...)`, or `Request(request, headers=...)` from another one.
 
-    Made from another request it takes over its method, headers, redirect, client and unread body, but for what is given; `Request(url, request)`
-    does the same with another URL. The body moves: the first request counts as read then; `request.clone()` copies.
-    `json=` sends a value as JSON. Text without a Content-Type of its own is sent as `text/plain; charset=utf-8`.
+    Made from another request it takes over its method, headers, redirect, client and unread body, but for what is
+    given; `Request(url, request)` does the same with another URL. The body moves: the first request counts as read
+    then; `request.clone()` copies. `json=` sends a value as JSON. Text without a Content-Type of its own is sent as
+    `text/plain; charset=utf-8`.
 
     Raises InvalidArgumentError for a URL that is not absolute, a method that is no token, and a body with GET or HEAD.
     """
@@ -44,28 +45,29 @@ class Request:
         json: object = _ABSENT,
         redirect: str | None = None,
     ) -> None:
-        source = resource if isinstance(resource, Request) else None
         if init is not None and not isinstance(init, Request):
-            raise WrongTypeError(
-                f"the second argument must be a Request, got {type(init).__name__}; give the rest by keyword"
-            )
-        base = init or source
-        self.url: str = source.url if source else checked_url(resource)
+            kind = type(init).__name__
+            raise WrongTypeError(f"the second argument must be a Request, got {kind}; give the rest by keyword")
+        base = init or (resource if isinstance(resource, Request) else _PLAIN)
+        self.url: str = resource.url if isinstance(resource, Request) else checked_url(resource)
         """Absolute; what cannot be sent literally is percent-encoded."""
+        self.method: str = base.method if method is None else _checked_method(method)
+        self.headers: Headers = Headers(base.headers if headers is None else headers)
+        self.redirect: str = base.redirect if redirect is None else _checked_redirect(redirect)
+        """What a `fetch` to the network does about redirections: `follow`, `manual` or `error`.
+
+        The answers of objects are passed on as they are.
+        """
+        self.client: str | None = base.client
+        """Address of the client as `host:port`, where there is one."""
+        self._upgrade: bool = base._upgrade
         self._split: SplitResult | None = None
         self._query: Params | None = None
-        self.method = _checked_method(method) if method is not None else base.method if base else "GET"
-        self.headers = Headers(headers if headers is not None else base.headers if base else None)
-        self.redirect = _checked_redirect(redirect) if redirect is not None else base.redirect if base else "manual"
-        """What a `fetch` to the network does about redirections: `follow`, `manual` or `error`. Objects' answers are passed on as they are."""
-        self.client: str | None = base.client if base else None
-        """Address of the client as `host:port`, where there is one."""
-        self._upgrade = base._upgrade if base else True
-        self._body = self._chosen_body(base, body, json)
+        self._body: Body = self._chosen_body(base, body, json)
 
-    def _chosen_body(self, base: Request | None, body: BodySource, json: object) -> Body:
+    def _chosen_body(self, base: Request, body: BodySource, json: object) -> Body:
         if body is None and json is _ABSENT:
-            return Body(base._body) if base else Body()
+            return Body(base._body) if base is not _PLAIN else Body()
         if body is not None and json is not _ABSENT:
             raise InvalidArgumentError("a request takes body or json, not both")
         if self.method in ("GET", "HEAD"):
@@ -140,7 +142,9 @@ class Request:
         return self._body.stream()
 
     async def form(self) -> Params:
-        """The fields of an `application/x-www-form-urlencoded` body. Raises InvalidArgumentError for another type; multipart is not read."""
+        """The fields of an `application/x-www-form-urlencoded` body. Raises InvalidArgumentError for another type;
+        multipart is not read.
+        """
         kind = (self.headers.get("content-type") or "").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
             raise InvalidArgumentError(
@@ -162,6 +166,10 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url}>"
+
+
+_PLAIN = Request.received("GET", "", Headers(), Body(), is_upgrade=True)
+"""What a request is where nothing else was said."""
 
 
 def checked_url(url: object) -> str:

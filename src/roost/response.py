@@ -45,7 +45,7 @@ class JsonReader(Protocol):
 
 
 class _Json:
-    """`Response.json(value)` makes a response, `await response.json()` reads one: the platform uses one name for both."""
+    """`Response.json(value)` makes a response, `await response.json()` reads one: one name, as on the platform."""
 
     @overload
     def __get__(self, response: None, owner: type[Response]) -> JsonMaker: ...
@@ -58,11 +58,12 @@ class _Json:
 class Response:
     """An HTTP response: `Response("text")`, `Response.json(value)`, `Response(None, status=101, web_socket=client)`.
 
-    The body is bytes, text (sent as UTF-8, with `text/plain; charset=utf-8` unless another Content-Type is given), an iterable or async iterable of
-    those, which is streamed, or another response's `body`. Headers may be changed until it is sent.
+    The body is bytes, text (sent as UTF-8, with `text/plain; charset=utf-8` unless another Content-Type is given), an
+    iterable or async iterable of those, which is streamed, or another response's `body`. Headers may be changed until
+    it is sent.
 
-    Raises InvalidArgumentError for a status that is neither 101 nor 200-599, a body with a status that cannot have one, and a
-    `web_socket` without status 101 or the other way round.
+    Raises InvalidArgumentError for a status that is neither 101 nor 200-599, a body with a status that cannot have one,
+    and a `web_socket` without status 101 or the other way round.
     """
 
     __slots__ = ("_body", "headers", "status", "status_text", "web_socket")
@@ -102,7 +103,9 @@ class Response:
         return response
 
     json = _Json()
-    """`Response.json(value, status=, headers=)` makes a response of JSON; `await response.json()` reads this one's body."""
+    """`Response.json(value, status=, headers=)` makes a response of JSON; `await response.json()` reads this one's
+    body.
+    """
 
     @classmethod
     def from_json(
@@ -145,7 +148,7 @@ class Response:
         return self._body.stream()
 
     def clone(self) -> Response:
-        """A copy with a body of its own. Raises InvalidStateError when the body was read before, or with a WebSocket."""
+        """A copy with a body of its own. Raises InvalidStateError when the body was read, or with a WebSocket."""
         if self.web_socket is not None:
             raise InvalidStateError("a response with a WebSocket cannot be cloned: a client has one connection")
         return self.received(self.status, self.headers.copy(), self._body.clone(), status_text=self.status_text)
