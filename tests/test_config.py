@@ -100,7 +100,7 @@ def test_every_key_can_come_from_pyproject(project: Path) -> None:
         trusted_proxies = ["10.0.0.0/8", "::1"]
         log_level = "debug"
         debug = true
-        bindings = { ROOM = "WhiteboardRoom" }
+        bindings = { ROOM = "WhiteboardRoom", OTHER = "rooms.other:Room" }
         vars = { TITLE = "Boards", LIST = [1, { a = true }] }
         limits = { idle_seconds = 1 }
         tls = { certfile = "c.pem", keyfile = "k.pem" }
@@ -108,7 +108,7 @@ def test_every_key_can_come_from_pyproject(project: Path) -> None:
         """,
     )
     settings = read(project)
-    assert settings.bindings == {"ROOM": "WhiteboardRoom"}
+    assert settings.bindings == {"ROOM": "WhiteboardRoom", "OTHER": "rooms.other:Room"}
     assert settings.tls is not None
     assert settings.tls.certfile == str(project / "c.pem")
     assert settings.trusted_proxies == ("10.0.0.0/8", "::1")
@@ -175,7 +175,7 @@ def test_a_near_miss_in_the_environment_is_an_error_and_a_stranger_is_not(projec
         ("limits = { tag_bytes_max = 1.5 }", "`limits.tag_bytes_max` must be a whole number, 0 or more, got 1.5"),
         ("assets = { index = 'a' }", "`assets.directory` is missing; `[tool.roost.assets]` needs it"),
         ("tls = { certfile = 'a' }", "`tls.keyfile` is missing; `[tool.roost.tls]` needs it"),
-        ("bindings = { ROOM = 3 }", "`bindings.ROOM` must be the name of a class, got 3"),
+        ("bindings = { ROOM = 3 }", "`bindings.ROOM` must be the name of a class, or `module:Class`, got 3"),
         ('bindings = { "a-b" = "Room" }', "`bindings.a-b` must be a Python name, since it is read as env.a-b"),
         ("vars = { D = 1979-05-27 }", "`vars.D` must be made of text, finite numbers"),
         ("vars = { F = inf }", "`vars.F` must be made of text, finite numbers"),
@@ -206,6 +206,24 @@ def test_without_a_name_the_app_is_app_py_of_the_working_directory(project: Path
     assert load(environ={}, directory=project).app == str(project / "app.py")
 
 
+def test_an_app_may_be_main_py_or_a_package(project: Path) -> None:
+    (project / "app.py").rename(project / "main.py")
+    assert load(environ={}, directory=project).app == str(project / "main.py")
+    (project / "app").mkdir()
+    (project / "app" / "__init__.py").write_text("")
+    settings = load(environ={}, directory=project)
+    assert settings.app == str(project / "app" / "__init__.py")
+    assert settings.app_directory == project
+    assert settings.data == str(project / ".roost")
+
+
+def test_an_app_may_name_its_entrypoint(project: Path) -> None:
+    settings = read(project, "app.py:front")
+    assert settings.app == str(project / "app.py:front")
+    assert settings.app_name == "app.py:front"
+    assert settings.app_directory == project
+
+
 def test_a_named_directory_stands_for_the_app_in_it(project: Path) -> None:
     write(project, '[tool.roost]\napp = "other.py"\n')
     inner = project / "inner"
@@ -218,7 +236,7 @@ def test_a_named_directory_stands_for_the_app_in_it(project: Path) -> None:
 
 
 def test_no_app_and_an_app_that_is_not_there_are_clear_errors(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"no app: there is no app.py in .*as in `roost dev app.py`"):
+    with pytest.raises(ConfigurationError, match=r"no app: .* has none of app.py, app/__init__.py, main.py"):
         load(environ={}, directory=tmp_path)
     with pytest.raises(ConfigurationError, match=r"the app .*/gone\.py does not exist"):
         load("gone.py", environ={}, directory=tmp_path)

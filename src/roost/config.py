@@ -18,6 +18,7 @@ import difflib
 import ipaddress
 import math
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -30,6 +31,8 @@ from roost.errors import ConfigurationError
 from roost.limits import DEFAULTS, Limits
 
 FILE = "pyproject.toml"
+APP_FILES = ("app.py", "app/__init__.py", "main.py")
+"""Where the app is, in a directory, when nobody says."""
 PREFIX = "ROOST_"
 PROCESSES_MAX = 256  # of one kind: a typing error must not start ten thousand of them
 _NEAR = 0.75  # how alike a stranger in the environment must be, to count as a typing error
@@ -60,7 +63,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Everything that can be set, with its default; `load` reads and checks it."""
 
     app: str
-    """The Python file with the classes and the entrypoint."""
+    """The Python file with the classes and the entrypoint; `file.py:name` says which entrypoint."""
     data: str
     """The data directory; `.roost` beside the app unless set."""
     host: Text = "127.0.0.1"
@@ -69,7 +72,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     hosts: Processes = 1
     gateways: Processes = 1
     bindings: dict[str, str] = {}
-    """Name in `env` -> name of the class. Classes that are not named here have their name in SNAKE_CASE."""
+    """Name in `env` -> class, or `module:Class`. Classes that are not named here have their name in SNAKE_CASE."""
     vars: dict[str, Any] = {}
     """Values that become attributes of `env`."""
     limits: Limits = DEFAULTS
@@ -86,9 +89,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def app_name(self) -> str:
         """The app as people write it: `app.py`."""
-        return Path(self.app).name
+        return self.app.rpartition("/")[2]
+
+    @property
+    def app_directory(self) -> Path:
+        """The directory that the app lies in: the one around it where the app is a package."""
+        return _directory_of(app_file(self.app))
 
 
+_CLASS = re.compile(r"([^\W\d]\w*(\.[^\W\d]\w*)*:)?[^\W\d]\w*")
 _TABLES: dict[str, type[Struct]] = {"limits": Limits, "assets": Assets, "tls": Tls}
 _OPEN_TABLES = ("bindings", "vars")
 _PATHS = {("app",), ("data",), ("assets", "directory"), ("tls", "certfile"), ("tls", "keyfile")}
@@ -133,7 +142,7 @@ def load(
     environment = environment_layer(os.environ if environ is None else environ, cwd)
     given = {key: value for key, value in (flags or {}).items() if value is not None}
     named = environment.values.get("app") if app is None else app
-    start = cwd if named is None else (cwd / named).absolute()
+    start = cwd if named is None else app_file(cwd / named).absolute()
     pyproject = find_pyproject(start)
     if app is not None:
         given |= {"app": str(app)} if not start.is_dir() else _app_within(start, pyproject)
@@ -144,11 +153,21 @@ def load(
     return _settings(layers, start if start.is_dir() else start.parent, pyproject)
 
 
+def app_file(app: str | os.PathLike[str]) -> Path:
+    """The file of an app: of `app.py:entrypoint`, `app.py`."""
+    path, colon, attribute = str(app).rpartition(":")
+    return Path(path) if colon and attribute.isidentifier() else Path(app)
+
+
 def _app_within(directory: Path, pyproject: Path | None) -> dict[str, str]:
     """A directory that was named means the app in it, whatever a pyproject.toml further up says."""
-    own = directory / "app.py"
     above = pyproject is None or pyproject.parent != directory
-    return {"app": str(own)} if above and own.is_file() else {}
+    own = _look_for_app(directory) if above else None
+    return {"app": str(own)} if own else {}
+
+
+def _look_for_app(directory: Path) -> Path | None:
+    return next((directory / name for name in APP_FILES if (directory / name).is_file()), None)
 
 
 def find_pyproject(start: Path) -> Path | None:
@@ -220,24 +239,29 @@ def _settings(layers: Iterable[Layer], directory: Path, pyproject: Path | None) 
                 merged[key] = merged.get(key, {}) | _read_table(key, value, layer)
             else:
                 merged[key] = _read_value((key,), value, _TYPES[key], layer)
-    app = _find_app(merged.get("app"), directory)
-    merged |= {"app": str(app), "pyproject": str(pyproject) if pyproject else None}
-    merged.setdefault("data", str(app.parent / ".roost"))
+    merged["app"] = _find_app(merged.get("app"), directory)
+    merged["pyproject"] = str(pyproject) if pyproject else None
+    merged.setdefault("data", str(_directory_of(app_file(merged["app"])) / ".roost"))
     for key, struct in _TABLES.items():
         if key in merged:
             merged[key] = _build_table(key, struct, merged[key])
     return Settings(**merged)
 
 
-def _find_app(app: str | None, directory: Path) -> Path:
-    if app is None and not (directory / "app.py").is_file():
+def _find_app(app: str | None, directory: Path) -> str:
+    found = _look_for_app(directory) if app is None else app
+    if found is None:
         raise ConfigurationError(
-            f"no app: there is no app.py in {directory}, and nothing names one; give its path, as in `roost dev app.py`"
+            f"no app: {directory} has none of {', '.join(APP_FILES)}, and nothing names one; "
+            "give its path, as in `roost dev path/to/app.py`"
         )
-    path = directory / "app.py" if app is None else Path(app)
-    if not path.is_file():
-        raise ConfigurationError(f"the app {path} does not exist; expected the path of a Python file")
-    return path
+    if not app_file(found).is_file():
+        raise ConfigurationError(f"the app {app_file(found)} does not exist; expected the path of a Python file")
+    return str(found)
+
+
+def _directory_of(path: Path) -> Path:
+    return path.parent.parent if path.name == "__init__.py" else path.parent
 
 
 def _read_table(key: str, table: Any, layer: Layer) -> dict[str, Any]:
@@ -289,8 +313,10 @@ def _read_open(key: str, name: str, value: Any, layer: Layer) -> Any:
         raise ConfigurationError(
             f"{layer.source}: `{key}.{name}` must be a Python name, since it is read as env.{name}"
         )
-    if key == "bindings" and not (isinstance(value, str) and value.isidentifier()):
-        raise ConfigurationError(f"{layer.source}: `{key}.{name}` must be the name of a class, got {value!r}")
+    if key == "bindings" and not (isinstance(value, str) and _CLASS.fullmatch(value)):
+        raise ConfigurationError(
+            f"{layer.source}: `{key}.{name}` must be the name of a class, or `module:Class`, got {value!r}"
+        )
     if not _is_plain(value):
         raise ConfigurationError(
             f"{layer.source}: `{key}.{name}` must be made of text, finite numbers, booleans, lists and tables; "
