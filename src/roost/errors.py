@@ -14,14 +14,17 @@
     │   ├── ConstructionError       `__init__`, or what it ran under `block_concurrency_while`, raised
     │   ├── ObjectResetError        the activation ended while the call was under way
     │   ├── InputGateBrokenError    a critical section raised or took too long
-    │   └── OutputGateBrokenError   a write could not be made durable; nothing held was sent
+    │   ├── OutputGateBrokenError   a write could not be made durable; nothing held was sent
+    │   └── RemoteError             an object on another host raised an error of the app's own
     ├── StorageError                a database or the journal failed
     │   ├── StorageFullError        no space left, or the object's size limit was reached
     │   ├── StorageCorruptError     a file does not check out
     │   └── DataDirectoryError      the data directory cannot be used (permissions, in use, newer format)
+    ├── LinkError                   the other end of a link does not speak our protocol, or broke off inside a batch
     └── UnavailableError            come back later: `retryable` is true
         ├── OverloadedError         too much at once: `overloaded` is true, `retryable` is not
-        └── HostLostError           the host that ran the object went away before it answered
+        ├── HostLostError           the host that ran the object went away before it answered
+        └── ClientGoneError         the client went away before its request's body was complete
 
 `retryable` says that the same call may succeed later and was not applied; `overloaded` that retrying makes it worse.
 """
@@ -100,6 +103,31 @@ class OutputGateBrokenError(ObjectError):
     """A write could not be made durable, so nothing that was made after it has left the object."""
 
 
+class RemoteError(ObjectError):
+    """An object on another host raised an error whose class is not roost's.
+
+    Attributes: `kind`, the name of its class there; `remote_message`; `remote_traceback`, as Python printed it there.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        remote_traceback: str = "",
+        *,
+        retryable: bool = False,
+        overloaded: bool = False,
+    ) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+        self.remote_message = message
+        self.remote_traceback = remote_traceback
+        self.retryable = retryable
+        self.overloaded = overloaded
+        if remote_traceback:
+            self.add_note(f"on the object's host:\n{remote_traceback}")
+
+
 class StorageError(RoostError):
     """A database or the journal failed; the object starts anew from what is durable."""
 
@@ -114,6 +142,10 @@ class StorageCorruptError(StorageError):
 
 class DataDirectoryError(StorageError):
     """The data directory cannot be used: not writable, used by another roost, or of a newer format."""
+
+
+class LinkError(RoostError):
+    """What came over a link is no batch of frames of our version; the link was dropped and will be made anew."""
 
 
 class UnavailableError(RoostError):
@@ -131,5 +163,11 @@ class OverloadedError(UnavailableError):
 
 class HostLostError(UnavailableError):
     """The host that ran the object went away before it answered; whether it was applied is unknown."""
+
+    retryable = False
+
+
+class ClientGoneError(UnavailableError):
+    """The client went away before the body of its request was complete."""
 
     retryable = False
