@@ -43,17 +43,24 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # link
     link_unfinished_bytes_max: int = 16 * 1024 * 1024  # handed to one host and not yet finished, per gateway
     socket_unfinished_bytes_max: int = 256 * 1024  # the same, per socket: then its client is not read
+    link_batch_bytes: int = 1024 * 1024  # a batch is closed above this size, so that the other end can begin
+    link_frame_bytes_max: int = 64 * 1024 * 1024  # encoded: above a whole WebSocket message
+    link_send_bytes: int = 4 * 1024 * 1024  # waiting to be written to a link, before it counts as not writable
+    link_send_bytes_max: int = 256 * 1024 * 1024  # the same, before the link is dropped: the other end does not read
     body_window_bytes: int = 256 * 1024  # of a streamed body under way
     clone_lag_bytes_max: int = 16 * 1024 * 1024  # kept for the slower reader of a cloned body; beyond it that one fails
 
     # gateway
     head_bytes_max: int = 64 * 1024
+    url_bytes_max: int = 16 * 1024  # of a request's target
+    client_buffer_bytes_max: int = 64 * 1024  # of one client, received ahead: pipelined requests, an upgrade under way
     body_bytes_max: int = 512 * 1024 * 1024
     head_seconds_max: float = 10.0
     body_idle_seconds_max: float = 30.0
     keep_alive_seconds: float = 75.0
     handshake_seconds_max: float = 30.0  # from the upgrade request to the object's answer
     response_seconds_max: float = 900.0  # from a request's end to the first byte of the answer
+    socket_away_bytes_max: int = 16 * 1024  # of messages held per socket while its host is away; then it is not read
     socket_send_bytes_max: int = 4 * 1024 * 1024  # queued for a client that does not read; beyond it: 1013
     close_seconds_max: float = 10.0  # for the client's half of the closing handshake
     ping_seconds: float = 30.0  # of silence, before the gateway pings
