@@ -1,0 +1,1 @@
+"""One question per file, each answered with figures, the machine and the commit: `make bench`."""

@@ -1,0 +1,105 @@
+"""The load generator, compiled when it is first needed, and its answers as values."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+HERE = Path(__file__).parent
+SOURCES = sorted([*HERE.glob("*.c"), *HERE.glob("*.h")])
+FLAGS = ["-O2", "-Wall", "-Wextra", "-Wno-missing-field-initializers"]
+
+
+class Latency(msgspec.Struct):
+    """Microseconds."""
+
+    count: int
+    p50: float
+    p90: float
+    p99: float
+    max: float
+
+
+class Result(msgspec.Struct):
+    """One run. `arrived` counts the warm-up too, `sent` and `delivered` do not. `per_second`
+    counts deliveries; `generator_busy` is the share of one core that the generator took."""
+
+    held: bool
+    seconds: float
+    sent: int
+    delivered: int
+    arrived: int
+    per_second: float
+    latency_us: Latency
+    lost: int
+    doubled: int
+    disordered: int
+    altered: int
+    closed: int
+    trouble: str
+    generator_busy: float
+    latency_awake_us: Latency | None = None
+
+
+class LoadError(Exception):
+    """The generator could not run, or a check of it failed; the message is what it said."""
+
+
+def build(directory: Path | None = None) -> Path:
+    """The path of the compiled generator; compiled anew only when its source changed."""
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:16]
+    program = (directory or Path(tempfile.gettempdir())) / f"roost-load-{digest}"
+    if not program.exists():
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if compiler is None:
+            raise LoadError("the load generator needs a C compiler (on Debian: apt-get install gcc libc6-dev)")
+        new = program.with_suffix(".new")
+        subprocess.run([compiler, *FLAGS, "-o", str(new), str(HERE / "load.c"), "-lm"], check=True)
+        new.rename(program)
+    return program
+
+
+def command(mode: str, port: int, path: str, core: int | None = None, **options: Any) -> list[str]:
+    """The command line of a run; `warm_up=2` becomes `--warm-up 2`."""
+    pinned = ["taskset", "-c", str(core)] if core is not None else []
+    flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    return [*pinned, str(build()), mode, "--port", str(port), "--path", path, *flags]
+
+
+def run(mode: str, port: int, path: str, core: int | None = None, **options: Any) -> Result:
+    """Run to the end. Raises LoadError when it cannot, or when a message was lost, doubled, disordered or altered."""
+    done = subprocess.run(command(mode, port, path, core, **options), capture_output=True, text=True, check=False)
+    if done.returncode == 1 or not done.stdout:
+        raise LoadError(done.stderr.strip() or f"the generator ended with status {done.returncode}")
+    result = msgspec.json.decode(done.stdout, type=Result)
+    if not result.held:
+        raise LoadError(f"{result.trouble}: {done.stdout.strip()}")
+    return result
+
+
+class Idle:
+    """Open connections that do nothing, until the end of the `with` block."""
+
+    def __init__(self, port: int, path: str, core: int | None = None, **options: Any) -> None:
+        self._command = command("idle", port, path, core, **options)
+
+    def __enter__(self) -> Idle:
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if not self._output.readline():
+            self._process.wait()
+            raise LoadError("the connections could not be opened")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.communicate()
+
+    @property
+    def _output(self) -> IO[str]:
+        assert self._process.stdout is not None
+        return self._process.stdout

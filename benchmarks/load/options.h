@@ -1,0 +1,63 @@
+// What was asked for, and the command line it came from.
+
+#pragma once
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SIZE_MIN = 42, SIZE_LARGEST = 60000 };
+enum mode { ECHO, BROADCAST, IDLE, WAKE };
+
+static struct {
+    enum mode mode;
+    const char *host, *path;
+    int port, connections, rooms, senders, window, size;
+    double seconds, warm_up, drain, rate, sleep;
+} want = {.host = "127.0.0.1", .path = "/", .connections = 1, .rooms = 1, .senders = 1, .window = 1, .size = 64,
+          .seconds = 3, .warm_up = 1, .drain = 10, .sleep = 2};
+
+static void fail(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "load: ");
+    vfprintf(stderr, format, arguments);
+    fprintf(stderr, "\n");
+    va_end(arguments);
+    exit(1);
+}
+
+static const struct option OPTIONS[] = {
+    {"host", 1, 0, 'h'}, {"port", 1, 0, 'p'}, {"path", 1, 0, 'P'}, {"connections", 1, 0, 'c'}, {"rooms", 1, 0, 'r'},
+    {"senders", 1, 0, 's'}, {"window", 1, 0, 'w'}, {"size", 1, 0, 'z'}, {"seconds", 1, 0, 't'}, {"warm-up", 1, 0, 'u'},
+    {"drain", 1, 0, 'd'}, {"rate", 1, 0, 'R'}, {"sleep", 1, 0, 'S'}, {0, 0, 0, 0}};
+
+static void read_options(int argc, char **argv) {
+    static const char *const modes[] = {"echo", "broadcast", "idle", "wake"};
+    int mode = 0;
+    if (argc < 2) fail("expected echo, broadcast, idle or wake");
+    while (mode < 4 && strcmp(argv[1], modes[mode])) mode++;
+    if (mode == 4) fail("expected echo, broadcast, idle or wake, got %s", argv[1]);
+    want.mode = (enum mode)mode;
+    for (int o; (o = getopt_long(argc - 1, argv + 1, "", OPTIONS, NULL)) != -1;) switch (o) {
+        case 'h': want.host = optarg; break;
+        case 'p': want.port = atoi(optarg); break;
+        case 'P': want.path = optarg; break;
+        case 'c': want.connections = atoi(optarg); break;
+        case 'r': want.rooms = atoi(optarg); break;
+        case 's': want.senders = atoi(optarg); break;
+        case 'w': want.window = atoi(optarg); break;
+        case 'z': want.size = atoi(optarg); break;
+        case 't': want.seconds = atof(optarg); break;
+        case 'u': want.warm_up = atof(optarg); break;
+        case 'd': want.drain = atof(optarg); break;
+        case 'R': want.rate = atof(optarg); break;
+        case 'S': want.sleep = atof(optarg); break;
+        default: exit(1);
+    }
+    if (want.connections < 1 || want.rooms < 1 || want.window < 1 || want.senders < 1) fail("counts must be 1 or more");
+    if (want.size < SIZE_MIN || want.size > SIZE_LARGEST) fail("--size must be from %d to SIZE_LARGEST", SIZE_MIN);
+    if (want.mode == BROADCAST && want.connections / want.rooms <= want.senders)
+        fail("a room needs a member that does not send: --connections over --rooms must be more than --senders");
+}

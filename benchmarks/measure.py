@@ -1,0 +1,50 @@
+"""Runs of several servers in turn, so that what else the machine does falls on all of them; the median counts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+from benchmarks import load, servers
+
+ROUNDS = 3
+
+
+class Candidate(NamedTuple):
+    """A server, how it is started, and the path that its clients ask for."""
+
+    name: str
+    start: Callable[[], AbstractContextManager[servers.Server]]
+    path: str
+
+
+class Measured(NamedTuple):
+    """The median round of a candidate, and the processor time that the server took for each message that arrived."""
+
+    result: load.Result
+    cpu_us: float
+
+
+def compare(candidates: list[Candidate], mode: str, **options: Any) -> dict[str, Measured]:
+    """Run the load `ROUNDS` times against each candidate, a fresh server each time; every run checks every message."""
+    runs: dict[str, list[Measured]] = {candidate.name: [] for candidate in candidates}
+    for number in range(ROUNDS):
+        for candidate in candidates:
+            measured = run_once(candidate, mode, **options)
+            runs[candidate.name].append(measured)
+            rate = measured.result.per_second
+            print(f"  {mode} {options} round {number + 1}: {candidate.name} {rate:,.0f}/s", file=sys.stderr)
+    return {name: median(measured) for name, measured in runs.items()}
+
+
+def run_once(candidate: Candidate, mode: str, **options: Any) -> Measured:
+    with candidate.start() as server:
+        before = server.cpu_seconds()
+        result = load.run(mode, server.port, candidate.path, servers.LOAD_CORE, **options)
+        return Measured(result, (server.cpu_seconds() - before) / result.arrived * 1e6)
+
+
+def median(runs: list[Measured]) -> Measured:
+    return sorted(runs, key=lambda measured: measured.result.per_second)[len(runs) // 2]
