@@ -67,7 +67,7 @@ class RolledSocket(msgspec.Struct, array_like=True, frozen=True, gc=False):
 # -- both ways ---------------------------------------------------------------------------------------------------------
 
 
-class Hello(_Frame, tag=1):
+class Hello(_Frame, frozen=True, tag=1):
     version: int
     role: str
     """`gateway` or `host`."""
@@ -76,7 +76,7 @@ class Hello(_Frame, tag=1):
     """Random, new at each start; the upper half of the socket numbers that a gateway gives out."""
 
 
-class BodyChunk(_Frame, tag=2):
+class BodyChunk(_Frame, frozen=True, tag=2):
     """A part of a request's body (from the peer) or of a response's (from the owner)."""
 
     stream: int
@@ -84,14 +84,14 @@ class BodyChunk(_Frame, tag=2):
     more: bool
 
 
-class BodyCredit(_Frame, tag=3):
+class BodyCredit(_Frame, frozen=True, tag=3):
     """So many more bytes of the other side's body may be sent; both begin with `limits.body_window_bytes`."""
 
     stream: int
     size: int
 
 
-class StreamReset(_Frame, tag=4):
+class StreamReset(_Frame, frozen=True, tag=4):
     """The stream ends here, unfinished. From the peer: the client went away. From the owner: the answer broke off."""
 
     stream: int
@@ -101,15 +101,15 @@ class StreamReset(_Frame, tag=4):
 # -- from the peer -----------------------------------------------------------------------------------------------------
 
 
-class Roll(_Frame, tag=10):
+class Roll(_Frame, frozen=True, tag=10):
     sockets: list[RolledSocket]
 
 
-class RollEnd(_Frame, tag=11):
+class RollEnd(_Frame, frozen=True, tag=11):
     pass
 
 
-class RequestStart(_Frame, tag=12):
+class RequestStart(_Frame, frozen=True, tag=12):
     """A request for the entrypoint (`target` None) or for an object's `fetch`."""
 
     stream: int
@@ -127,7 +127,7 @@ class RequestStart(_Frame, tag=12):
     """Address of the client, `host:port`, empty where there is none."""
 
 
-class SocketOpened(_Frame, tag=13):
+class SocketOpened(_Frame, frozen=True, tag=13):
     """The client of a grant is connected, and its socket has this number."""
 
     grant: int
@@ -135,18 +135,18 @@ class SocketOpened(_Frame, tag=13):
     protocol: str
 
 
-class GrantDropped(_Frame, tag=14):
+class GrantDropped(_Frame, frozen=True, tag=14):
     """The client of a grant will never be connected."""
 
     grant: int
 
 
-class SocketMessage(_Frame, tag=15):
+class SocketMessage(_Frame, frozen=True, tag=15):
     socket: int
     data: Message
 
 
-class SocketClosed(_Frame, tag=16):
+class SocketClosed(_Frame, frozen=True, tag=16):
     """The socket is gone from the gateway. Code 1006 and not clean when the client vanished."""
 
     socket: int
@@ -155,28 +155,28 @@ class SocketClosed(_Frame, tag=16):
     was_clean: bool
 
 
-class SocketFailed(_Frame, tag=17):
+class SocketFailed(_Frame, frozen=True, tag=17):
     """A failure other than a loss; `SocketClosed` follows."""
 
     socket: int
     message: str
 
 
-class AutoAnswered(_Frame, tag=18):
+class AutoAnswered(_Frame, frozen=True, tag=18):
     """The gateway answered a message of the socket by itself. It wakes nobody."""
 
     socket: int
     at_ms: int
 
 
-class Drained(_Frame, tag=19):
+class Drained(_Frame, frozen=True, tag=19):
     pass
 
 
 # -- from the owner ----------------------------------------------------------------------------------------------------
 
 
-class ResponseStart(_Frame, tag=30):
+class ResponseStart(_Frame, frozen=True, tag=30):
     stream: int
     status: int
     headers: list[tuple[str, str]]
@@ -184,16 +184,17 @@ class ResponseStart(_Frame, tag=30):
     more: bool
     socket: SocketGrant | None
     """With status 101."""
+    status_text: str = ""
 
 
-class Send(_Frame, tag=31):
+class Send(_Frame, frozen=True, tag=31):
     """One message to some sockets of the peer."""
 
     sockets: list[int]
     data: Message
 
 
-class SendToTagged(_Frame, tag=32):
+class SendToTagged(_Frame, frozen=True, tag=32):
     """One message to every hibernating socket of the object with the peer, or those with the tag, but for some."""
 
     object: bytes
@@ -203,7 +204,7 @@ class SendToTagged(_Frame, tag=32):
     data: Message
 
 
-class CloseSocket(_Frame, tag=33):
+class CloseSocket(_Frame, frozen=True, tag=33):
     """Send Close. Without a code the frame is empty. The answer is `SocketClosed`."""
 
     socket: int
@@ -211,26 +212,26 @@ class CloseSocket(_Frame, tag=33):
     reason: str
 
 
-class Attach(_Frame, tag=34):
+class Attach(_Frame, frozen=True, tag=34):
     socket: int
     attachment: bytes | None
 
 
-class AutoRespond(_Frame, tag=35):
+class AutoRespond(_Frame, frozen=True, tag=35):
     object: bytes
     """The key."""
     pair: tuple[str, str] | None
 
 
-class Finished(_Frame, tag=36):
+class Finished(_Frame, frozen=True, tag=36):
     sockets: list[int]
 
 
-class Drain(_Frame, tag=37):
+class Drain(_Frame, frozen=True, tag=37):
     pass
 
 
-class Goodbye(_Frame, tag=38):
+class Goodbye(_Frame, frozen=True, tag=38):
     """Nothing was lost: the owner has finished all that it was given."""
 
 

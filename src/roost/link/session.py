@@ -1,0 +1,171 @@
+"""The protocol of a link, without a socket: frames become bytes to send, received bytes become frames.
+
+A batch is its length in 4 bytes, big-endian, and that many bytes of MessagePack: an array of frames.
+
+(1) `put` encodes at once, so a frame that cannot be sent fails at its sender and harms no other.
+(2) A batch is closed above `link_batch_bytes`; only a single frame can make it larger, up to `link_frame_bytes_max`.
+(3) `feed` takes bytes cut anywhere and gives out whole batches, in order.
+(4) The first frame each way is `Hello`. Another version, another role than the side has, a second Hello: LinkError.
+(5) After a LinkError the session is broken; every later `feed` raises the same one.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+
+import msgspec
+
+from roost.errors import LimitExceededError, LinkError, UnserialisableError
+from roost.limits import DEFAULTS, Limits
+from roost.link import frames
+from roost.link.frames import Frame, Hello
+
+_LENGTH_BYTES = 4
+_HEAD = struct.Struct(">IBI")  # length of what follows, MessagePack's mark of a long array, count
+_ARRAY = 0xDD
+_SLACK = 64 * 1024  # a full batch and the frame that closed it
+
+
+class Side(enum.Enum):
+    """Which of the two ends this is."""
+
+    PEER = "peer"
+    """It asks: a gateway, or a host that calls an object of another host."""
+    OWNER = "owner"
+    """It answers, and is always a host."""
+
+
+class Session:
+    """One end of a link: `put` frames and `take` bytes; `feed` bytes and get frames. The own Hello goes by itself."""
+
+    def __init__(self, side: Side, hello: Hello, limits: Limits = DEFAULTS) -> None:
+        self.side = side
+        self.other: Hello | None = None
+        """What the other end said of itself; None until it came."""
+        self._limits = limits
+        self._receive_max = limits.link_batch_bytes + limits.link_frame_bytes_max + _SLACK
+        self._encode_into = msgspec.msgpack.Encoder().encode_into
+        kinds = frames.FromOwner if side is Side.PEER else frames.FromPeer
+        self._decode = msgspec.msgpack.Decoder(list[kinds]).decode  # type: ignore[valid-type]
+        self._error: LinkError | None = None
+        self._in = bytearray()
+        self._out = bytearray()
+        self._start = 0
+        self._count = 0
+        self.put(hello)
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait to be taken."""
+        return len(self._out)
+
+    def put(self, frame: Frame) -> None:
+        """Add a frame to the batch.
+
+        Raises UnserialisableError or LimitExceededError when this frame cannot be sent; nothing was added then.
+        """
+        out = self._out
+        if not self._count:
+            self._start = len(out)
+            out += bytes(_HEAD.size)
+        before = len(out)
+        try:
+            self._encode_into(frame, out, -1)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            self._withdraw(before)
+            raise UnserialisableError(f"a {type(frame).__name__} frame cannot be sent: {error}") from error
+        size = len(out) - before
+        if size > self._limits.link_frame_bytes_max:
+            self._withdraw(before)
+            raise LimitExceededError(
+                f"a {type(frame).__name__} frame of {size} bytes; {self._limits.link_frame_bytes_max} are allowed",
+                limit=self._limits.link_frame_bytes_max,
+                actual=size,
+            )
+        self._count += 1
+        if len(out) - self._start >= self._limits.link_batch_bytes:
+            self._seal()
+
+    def take(self) -> bytearray:
+        """All that was put since the last time, ready to be written; the caller's to keep."""
+        if self._count:
+            self._seal()
+        out, self._out = self._out, bytearray()
+        return out
+
+    def feed(self, data: bytes | bytearray) -> list[Frame]:
+        """The frames that are complete with these bytes. Raises LinkError when they are not those of our protocol."""
+        if self._error is not None:
+            raise self._error
+        try:
+            if not self._in:
+                received, used = self._read(data)
+                self._in += memoryview(data)[used:]
+            else:
+                self._in += data
+                received, used = self._read(self._in)
+                del self._in[:used]
+        except LinkError as error:
+            self._error = error
+            self._in.clear()
+            raise
+        return received
+
+    def finish(self) -> None:
+        """The other end has closed. Raises LinkError when that cut a batch."""
+        if self._in and self._error is None:
+            self._error = LinkError(f"the link broke off {len(self._in)} bytes into a batch")
+            raise self._error
+
+    def _withdraw(self, size: int) -> None:
+        del self._out[size if self._count else self._start :]
+
+    def _seal(self) -> None:
+        length = len(self._out) - self._start - _LENGTH_BYTES
+        _HEAD.pack_into(self._out, self._start, length, _ARRAY, self._count)
+        self._count = 0
+
+    def _read(self, data: bytes | bytearray) -> tuple[list[Frame], int]:
+        received: list[Frame] = []
+        used, size = 0, len(data)
+        with memoryview(data) as view:
+            while size - used >= _LENGTH_BYTES:
+                begin = used + _LENGTH_BYTES
+                end = begin + self._checked_length(int.from_bytes(view[used:begin]))
+                if end > size:
+                    break
+                received += self._batch(view[begin:end])
+                used = end
+        return received, used
+
+    def _checked_length(self, length: int) -> int:
+        if length > self._receive_max:
+            raise LinkError(f"a batch of {length} bytes; {self._receive_max} are allowed")
+        return length
+
+    def _batch(self, data: memoryview) -> list[Frame]:
+        try:
+            batch: list[Frame] = self._decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise LinkError(f"a batch of {len(data)} bytes holds what is no frame: {error}") from error
+        finally:
+            data.release()
+        if self.other is None and batch:
+            self._greet(batch[0])
+            rest = batch[1:]
+        else:
+            rest = batch
+        if any(type(frame) is Hello for frame in rest):
+            raise LinkError("a second Hello on one link")
+        return batch
+
+    def _greet(self, first: Frame) -> None:
+        if not isinstance(first, Hello):
+            raise LinkError(f"the first frame of a link must be Hello, got {type(first).__name__}")
+        if first.version != frames.VERSION:
+            raise LinkError(f"the other end speaks version {first.version} of the link, this one {frames.VERSION}")
+        roles = ("host",) if self.side is Side.PEER else ("gateway", "host")
+        if first.role not in roles:
+            raise LinkError(f"the other end must be a {' or '.join(roles)}, it says {first.role!r}")
+        self.other = first
