@@ -171,3 +171,7 @@ class ClientGoneError(UnavailableError):
     """The client went away before the body of its request was complete."""
 
     retryable = False
+
+
+class DurableObjectAbort(BaseException):  # noqa: N818 - the platform's name
+    """What `ctx.abort` raises, so that `except Exception` does not swallow it; outside of the tree, as nobody should catch it."""
