@@ -2,8 +2,8 @@
 
     roost dev examples/article/app.py
 
-then connect any WebSocket client to /active?room=x or /hibernating?room=x and send JSON objects: each is merged into the
-board of that room, stored, and sent to everyone else in it. A plain GET of the same address answers with the board.
+then connect any WebSocket client to /active?room=x or /hibernating?room=x and send JSON objects: each is merged into
+the board of that room, stored, and sent to everyone else in it. A plain GET of the same address answers with the board.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ async def fetch(request: Any, env: Any) -> Response:
     name = request.query.get("room", "default")
     path = urlsplit(request.url).path
     if path == "/active":
-        id = env.WHITEBOARD_ROOM.id_from_name(name)
+        id = env.WHITEBOARD_ROOM.id_from_name(name)  # noqa: A001 - named as in the article
         stub = env.WHITEBOARD_ROOM.get(id)
         return await stub.fetch(request)
     if path == "/hibernating":

@@ -39,6 +39,7 @@ CLIENTS_MAX = 2_000  # whose last number a board remembers
 PAGE_STROKES = 200  # sent or read at once
 PAGE_NUMBERS = 60_000  # about 400 KB of JSON
 BATCH = 100  # keys of one delete: it takes 128
+OPEN = 1  # a socket's `ready_state`
 
 Coordinate = Annotated[float, Meta(ge=-1e7, le=1e7)]
 Colour = Annotated[str, Meta(pattern=r"^([a-z]{2,16}|#[0-9a-f]{6})$")]
@@ -178,7 +179,8 @@ def read_message(message: str | bytes) -> Message:
     if len(message) > MESSAGE_CHARACTERS_MAX:
         raise BadMessage(f"a message may have {MESSAGE_CHARACTERS_MAX} characters, this one has {len(message)}")
     try:
-        return _MESSAGE.decode(message)
+        read: Message = _MESSAGE.decode(message)
+        return read
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise BadMessage(str(error)) from error
 
@@ -250,6 +252,8 @@ class WhiteboardRoom(DurableObject):
         return Response(None, status=101, web_socket=client)
 
     async def web_socket_message(self, ws: Any, message: str | bytes) -> None:
+        if ws.ready_state != OPEN:
+            return  # another socket of the same page took its place; the page says it again there
         try:
             read = read_message(message)
             if isinstance(read, Change):
@@ -298,7 +302,6 @@ class WhiteboardRoom(DurableObject):
     def _leave(self, ws: Any) -> None:
         person = who(ws)
         if person:
-            ws.serialize_attachment(None)
             self.ctx.broadcast(to_json({"type": "gone", "id": person["id"]}), exclude=ws)
 
     def _person(self, ws: Any) -> dict[str, str]:
@@ -340,7 +343,7 @@ class WhiteboardRoom(DurableObject):
         if isinstance(change, Add):
             return await self._add(change.strokes)
         if isinstance(change, Remove):
-            keys = list({f"stroke:{id}" for id in change.ids})
+            keys = list({f"stroke:{key}" for key in change.ids})
             self.summary.strokes -= await self.ctx.storage.delete(keys)
             return {"type": "removed", "ids": change.ids}
         await self._remove_all()
