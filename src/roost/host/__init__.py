@@ -1,0 +1,1 @@
+"""Many objects: the part of roost that runs the user's code."""

@@ -1,0 +1,229 @@
+"""The objects of a host: which are awake, where events for them go, and what is remembered of those asleep."""
+
+# At most one activation of an id:
+#
+#  (1) An activation is in its place from its construction until it says that it ended; the next event makes another.
+#  (2) An object without activation, sockets and requests has no place, and costs nothing but its meter, which is bounded.
+#  (3) Of requests an object holds a bounded number, and a bounded size; those beyond fail with OverloadedError and
+#      disturb nothing. Messages are bounded by the credit of the gateways.
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+
+from roost.clock import Clock
+from roost.env import Env
+from roost.errors import InvalidArgumentError, OverloadedError, UnknownBindingError
+from roost.events import Event, Fetch
+from roost.held_socket import HeldSocket
+from roost.host.emitter import Emitter, Peer
+from roost.host.hibernation import Idle
+from roost.host.place import Place
+from roost.host.surroundings import HostSurroundings
+from roost.ids import IdSpace, ObjectId
+from roost.limits import Limits
+from roost.link.frames import ObjectRef
+from roost.meter import Meter
+from roost.observer import Observer
+from roost.objects.activation import Activation
+from roost.objects.durable_object import DurableObject
+from roost.request import Request
+from roost.response import Response
+from roost.storage.store import ObjectStorage
+
+METERS_MAX = 10_000
+"""Objects whose own meter is remembered after they are gone; of older ones only the sum of their class stays."""
+
+
+class Activations:
+    """All objects of a host, by key."""
+
+    def __init__(
+        self,
+        *,
+        classes: Mapping[str, type[DurableObject]],
+        spaces: Mapping[str, IdSpace],
+        clock: Clock,
+        limits: Limits,
+        observer: Observer,
+        peers: dict[int, Peer],
+        overflow: Callable[[Place, HeldSocket], None],
+        open_storage: Callable[[ObjectId], ObjectStorage],
+    ) -> None:
+        self.places: dict[bytes, Place] = {}
+        self.env = Env()
+        """Given by the host once the namespaces, which need these activations, are made."""
+        self.meters: OrderedDict[bytes, tuple[ObjectId, Meter]] = OrderedDict()
+        """By key, the longest untouched first."""
+        self.forgotten: dict[str, Meter] = {}
+        """By binding, the sums of the meters that are no longer kept one by one."""
+        self._classes = classes
+        self._spaces = spaces
+        self._clock = clock
+        self._limits = limits
+        self._observer = observer
+        self._peers = peers
+        self._overflow = overflow
+        self._open_storage = open_storage
+
+    # -- places ------------------------------------------------------------------------------------------------------
+
+    def find(self, ref: ObjectRef) -> Place:
+        """The place of an object that is named over a link.
+
+        Raises UnknownBindingError when this app has no such class, InvalidArgumentError when the key is none of its ids.
+        """
+        known = self.places.get(ref.key)
+        if known is not None and known.object_id.binding == ref.binding:
+            if known.object_id.name is None:
+                known.object_id.name = ref.name
+            return known
+        space = self._spaces.get(ref.binding)
+        if space is None:
+            has = ", ".join(self._spaces) or "none"
+            raise UnknownBindingError(f"this app has no class with the binding {ref.binding!r}; it has: {has}")
+        if len(ref.key) != 32 or not space.owns(ref.key):
+            raise InvalidArgumentError(f"the id {ref.key.hex()[:12]}… is not valid for this namespace, {ref.binding}")
+        return self.place(ObjectId(ref.key, ref.binding, ref.name))
+
+    def place(self, object_id: ObjectId) -> Place:
+        """The place of an object, made when it has none. Nothing is woken."""
+        place = self.places.get(object_id.key)
+        if place is None:
+            place = self.places[object_id.key] = Place(object_id, self._classes[object_id.binding])
+            self._furnish(place)
+        return place
+
+    def _furnish(self, place: Place) -> None:
+        place.outlet = Emitter(
+            place,
+            self._peers,
+            waiting_bytes_max=self._limits.socket_send_bytes_max,
+            overflow=self._overflow,
+        )
+        place.surroundings = HostSurroundings(
+            place,
+            clock=self._clock,
+            limits=self._limits,
+            observer=self._observer,
+            outlet=place.outlet,
+            meter=self._meter(place.object_id),
+            open_storage=lambda place: self._open_storage(place.object_id),
+            ended=self._ended,
+        )
+
+    def release(self, place: Place) -> None:
+        """Let the place go if it holds nothing any more."""
+        if place.empty and self.places.get(place.key) is place:
+            del self.places[place.key]
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    def deliver(self, place: Place, event: Event) -> None:
+        """Give the object an event, waking it if need be."""
+        activation = place.activation
+        if activation is None:
+            activation = self.wake(place)
+        activation.deliver(event)
+
+    def wake(self, place: Place) -> Activation:
+        """Construct the object. What its constructor raises goes to the events that wait for it."""
+        assert place.activation is None, "one activation of an id"
+        activation = Activation(place.object_id, place.cls, self.env, place.surroundings)
+        place.activation = activation
+        activation.start()
+        return activation
+
+    def fetch(
+        self,
+        place: Place,
+        request: Request,
+        reply: Callable[[Response], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        """Give the object a request. Exactly one of `reply` and `fail` is called."""
+        size = len(request.body.buffered or b"")
+        if (refusal := self._refusal(place, size)) is not None:
+            self.release(place)
+            fail(refusal)
+            return
+        place.requests += 1
+        place.requests_size += size
+
+        def answered() -> None:
+            place.requests -= 1
+            place.requests_size -= size
+            self.release(place)
+
+        def replied(response: Response) -> None:
+            answered()
+            reply(response)
+
+        def failed(error: BaseException) -> None:
+            answered()
+            fail(error)
+
+        self.deliver(place, Fetch(request, replied, failed, size))
+
+    def _refusal(self, place: Place, size: int) -> OverloadedError | None:
+        limits = self._limits
+        if place.requests >= limits.inbox_events_max:
+            what = f"{place.requests} requests"
+        elif place.requests_size + size > limits.inbox_bytes_max and place.requests:
+            what = f"{place.requests_size} bytes of requests"
+        else:
+            return None
+        place.surroundings.meter.drops += 1
+        return OverloadedError(f"{place.object_id!r} has {what} unanswered, which is as much as it may hold")
+
+    # -- sleep -------------------------------------------------------------------------------------------------------
+
+    def awake(self) -> Iterable[tuple[Place, Activation]]:
+        """Those that are in memory now."""
+        return [(place, place.activation) for place in self.places.values() if place.activation is not None]
+
+    def idle(self) -> list[Idle]:
+        """Those that might sleep now."""
+        found: list[Idle] = []
+        for place, activation in self.awake():
+            since = activation.idle_since
+            if since is not None:
+                found.append(Idle(place.key, since))
+        return found
+
+    def hibernate(self, key: bytes) -> None:
+        """Drop the object's memory, unless something came up since it was chosen."""
+        place = self.places.get(key)
+        if place is not None and place.activation is not None and not place.activation.pinned_by():
+            place.activation.hibernate()
+
+    def _ended(self, place: Place, activation: Activation, cause: BaseException | None) -> None:
+        assert place.activation is activation, "an activation ends once, and before the next one begins"
+        place.activation = None
+        self._drop_unreachable(place)
+        self.release(place)
+        self._observer.notify("object.hibernated" if cause is None else "object.reset", id=place.object_id, cause=cause)
+
+    def _drop_unreachable(self, place: Place) -> None:
+        """Sockets that were accepted and never given to a client went with the memory that held their other end."""
+        for socket in list(place.roll.sockets):
+            if not socket.number and socket not in place.opening:
+                place.roll.discard(socket)
+
+    # -- meters ------------------------------------------------------------------------------------------------------
+
+    def _meter(self, object_id: ObjectId) -> Meter:
+        known = self.meters.pop(object_id.key, None)
+        meter = known[1] if known is not None else Meter()
+        self.meters[object_id.key] = (object_id, meter)
+        if len(self.meters) > METERS_MAX and len(self.meters) % (METERS_MAX // 10) == 0:
+            self._forget_meters()
+        return meter
+
+    def _forget_meters(self) -> None:
+        """Add the oldest tenth, of objects that have no place now, to the sum of their class."""
+        gone = [key for key in self.meters if key not in self.places][: METERS_MAX // 10]
+        for key in gone:
+            object_id, meter = self.meters.pop(key)
+            self.forgotten.setdefault(object_id.binding, Meter()).merge(meter)

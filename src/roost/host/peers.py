@@ -1,0 +1,354 @@
+"""Links from this host to the other hosts of the machine, for calls to objects that live there."""
+
+# This host is the peer here: it asks, and may hold client ends of sockets, as a gateway does.
+#
+#  (1) Calls reach their owner in the order made. Those made while it is away wait, up to `host_wait_seconds_max`.
+#  (2) A call that was sent and not answered when its owner went away fails with HostLostError: it may have been applied.
+#  (3) After `Drain` nothing is sent to that owner any more; calls wait for its successor.
+#  (4) An answer that nobody waits for any more is told to the owner, and dropped.
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeAlias
+
+from roost.body import BodyReader, BodyStream
+from roost.clock import Clock
+from roost.errors import HostLostError, RoostError, UnavailableError
+from roost.headers import Headers
+from roost.host.failure import decode_error
+from roost.host.router import Reply
+from roost.host.streams import BodySender, inline_part, receive_body
+from roost.limits import Limits
+from roost.link import frames
+from roost.link.connection import Connection
+from roost.link.frames import Frame, ObjectRef, SocketGrant
+from roost.observer import Observer
+from roost.request import Request
+from roost.response import ClientEnd, Response
+
+RECONNECT_SECONDS = 0.01
+RECONNECT_SECONDS_MAX = 0.2
+
+Connect: TypeAlias = Callable[[int], Awaitable[Connection]]
+
+
+class Ends(Protocol):
+    """The client ends of sockets that this host holds itself."""
+
+    def end_of(self, grant: SocketGrant) -> ClientEnd:
+        """The end, as it goes into the response that carried its grant."""
+
+    def rolled(self, owner: int) -> list[frames.RolledSocket]:
+        """Those whose other end is an object of that host, to be told to it when it has come back."""
+
+    def take(self, frame: Frame) -> None:
+        """What the owner does to the sockets."""
+
+    def owner_lost(self, owner: int) -> None:
+        """The link to the owner is gone, and not in good order."""
+
+
+class Call:
+    """One request to an object of another host, until its response is complete."""
+
+    def __init__(self, link: OwnerLink, stream: int, reply: Reply) -> None:
+        self._link = link
+        self._stream = stream
+        self._reply = reply
+        self._sender: BodySender | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._body: BodyStream | None = None
+        reply.add_done_callback(self._replied)
+
+    def send(self, ref: ObjectRef, request: Request) -> None:
+        first, rest = inline_part(request.body)
+        self._link.send(
+            frames.RequestStart(
+                stream=self._stream,
+                target=ref,
+                method=request.method,
+                url=request.url,
+                headers=request.headers.items(),
+                body=first,
+                more=rest is not None,
+                upgrade=request.is_upgrade,
+                client=request.client or "",
+            )
+        )
+        if rest is not None:
+            self._sender = BodySender(self._stream, self._link, self._link.limits.body_window_bytes)
+            self._sending = asyncio.ensure_future(self._send_body(self._sender, rest))
+
+    async def _send_body(self, sender: BodySender, chunks: BodyReader) -> None:
+        try:
+            await sender.run(chunks)
+        except Exception as error:  # noqa: BLE001 - the body's source may raise anything, and the caller gets it
+            self._link.send(frames.StreamReset(self._stream, "the body of the request broke off"))
+            self.fail(error)
+
+    def started(self, frame: frames.ResponseStart, ends: Ends) -> None:
+        end = ends.end_of(frame.socket) if frame.socket is not None else None
+        if self._reply.done():
+            return  # the end, which nobody holds, drops its grant
+        body, self._body = receive_body(
+            self._stream,
+            frame.body,
+            more=frame.more,
+            wire=self._link,
+            window=self._link.limits.body_window_bytes,
+            on_closed=self._abandon,
+        )
+        headers = Headers.trusted(frame.headers)
+        self._reply.set_result(Response.received(frame.status, headers, body, web_socket=end))
+        if self._body is None:
+            self._end()
+
+    def chunk(self, frame: frames.BodyChunk) -> None:
+        if self._body is not None:
+            self._body.feed(frame.data)
+            if not frame.more:
+                self._body.end()
+                self._end()
+
+    def credit(self, size: int) -> None:
+        if self._sender is not None:
+            self._sender.credit(size)
+
+    def fail(self, error: BaseException) -> None:
+        """No response comes, or no more of it."""
+        self._end()
+        if not self._reply.done():
+            self._reply.set_exception(error)
+        elif self._body is not None:
+            self._body.fail(error)
+
+    def _replied(self, reply: Reply) -> None:
+        if reply.cancelled():
+            self._abandon()
+
+    def _abandon(self) -> None:
+        self._link.send(frames.StreamReset(self._stream, "nobody waits for the answer"))
+        self._end()
+
+    def _end(self) -> None:
+        self._link.calls.pop(self._stream, None)
+        if self._sending is not None and not self._sending.done():
+            self._sending.cancel()
+
+
+class OwnerLink:
+    """The link to one other host, made at the first call and again whenever it is needed."""
+
+    def __init__(
+        self, owner: int, *, connect: Connect, ends: Ends, clock: Clock, limits: Limits, observer: Observer
+    ) -> None:
+        self.limits = limits
+        self.calls: dict[int, Call] = {}
+        self._owner = owner
+        self._connect = connect
+        self._ends = ends
+        self._clock = clock
+        self._observer = observer
+        self._streams = itertools.count(1)
+        self._connection: Connection | None = None
+        self._draining = False
+        self._good_bye = False
+        self._closed = False
+        self._waiting: deque[tuple[float, ObjectRef, Request, Reply]] = deque()
+        self._connecting: asyncio.Task[None] | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    # -- calls -------------------------------------------------------------------------------------------------------
+
+    def fetch(self, ref: ObjectRef, request: Request, reply: Reply) -> None:
+        """Send the request, or keep it until the owner is there."""
+        if self.available and not self._waiting:
+            self._start(ref, request, reply)
+        else:
+            self._waiting.append((self._clock.monotonic(), ref, request, reply))
+            self.reach()
+
+    def _start(self, ref: ObjectRef, request: Request, reply: Reply) -> None:
+        if reply.done():
+            return
+        stream = next(self._streams)
+        call = self.calls[stream] = Call(self, stream, reply)
+        try:
+            call.send(ref, request)
+        except RoostError as error:  # the request cannot be sent, for instance because its headers are too large
+            call.fail(error)
+
+    @property
+    def available(self) -> bool:
+        return self._connection is not None and not self._draining
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame if the link is there; all that it could belong to is over otherwise."""
+        if self._connection is not None:
+            self._connection.send(frame)
+
+    async def ready(self) -> None:
+        await self._writable.wait()
+
+    # -- the link ----------------------------------------------------------------------------------------------------
+
+    def reach(self) -> None:
+        """See to it that there is a link, or will be."""
+        if self._connection is None and self._connecting is None and not self._closed:
+            self._connecting = asyncio.ensure_future(self._reach())
+
+    async def _reach(self) -> None:
+        pause = RECONNECT_SECONDS
+        while self._connection is None and not self._closed:
+            try:
+                connection = await self._connect(self._owner)
+            except OSError as error:
+                self._observer.notify("host.unreachable", owner=self._owner, error=error)
+                if not self._give_up_old(error):
+                    break
+                await self._pause(pause)
+                pause = min(pause * 2, RECONNECT_SECONDS_MAX)
+            else:
+                self._connected(connection)
+        self._connecting = None
+
+    async def _pause(self, seconds: float) -> None:
+        passed = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_later(seconds, lambda: passed.done() or passed.set_result(None))
+        try:
+            await passed
+        finally:
+            timer.cancel()
+
+    def _give_up_old(self, cause: BaseException) -> bool:
+        """Fail what has waited too long. Whether anything still wants the link."""
+        limit = self._clock.monotonic() - self.limits.host_wait_seconds_max
+        while self._waiting and self._waiting[0][0] <= limit:
+            _, ref, _, reply = self._waiting.popleft()
+            if not reply.done():
+                error = UnavailableError(f"host {self._owner}, which owns {ref.binding} {ref.key.hex()[:12]}…, is away")
+                error.__cause__ = cause
+                reply.set_exception(error)
+        return bool(self._waiting) or bool(self._ends.rolled(self._owner))
+
+    def _connected(self, connection: Connection) -> None:
+        self._connection = connection
+        self._draining = self._good_bye = False
+        self._writable.set()
+        connection.start(self._on_frames, self._on_lost, self._on_writable)
+        rolled = self._ends.rolled(self._owner)
+        if rolled:
+            connection.send(frames.Roll(rolled))
+        connection.send(frames.RollEnd())
+        while self._waiting and self.available:
+            _, ref, request, reply = self._waiting.popleft()
+            self._start(ref, request, reply)
+
+    def _on_frames(self, batch: list[Frame]) -> None:
+        for frame in batch:
+            take = _TAKERS.get(type(frame))
+            if take is not None:
+                take(self, frame)
+            else:
+                self._ends.take(frame)
+
+    def _response_start(self, frame: frames.ResponseStart) -> None:
+        call = self.calls.get(frame.stream)
+        if call is not None:
+            call.started(frame, self._ends)
+        elif frame.socket is not None:
+            self.send(frames.GrantDropped(frame.socket.grant))
+
+    def _chunk(self, frame: frames.BodyChunk) -> None:
+        call = self.calls.get(frame.stream)
+        if call is not None:
+            call.chunk(frame)
+
+    def _credit(self, frame: frames.BodyCredit) -> None:
+        call = self.calls.get(frame.stream)
+        if call is not None:
+            call.credit(frame.size)
+
+    def _reset(self, frame: frames.StreamReset) -> None:
+        call = self.calls.get(frame.stream)
+        if call is not None:
+            call.fail(decode_error(frame.reason))
+
+    def _drain(self, _: frames.Drain) -> None:
+        self._draining = True
+        self.send(frames.Drained())
+
+    def _goodbye(self, _: frames.Goodbye) -> None:
+        self._good_bye = True
+
+    def _hello(self, _: frames.Hello) -> None:
+        """The connection keeps it."""
+
+    def _on_writable(self, writable: bool) -> None:
+        if writable:
+            self._writable.set()
+        else:
+            self._writable.clear()
+
+    def _on_lost(self, error: BaseException | None) -> None:
+        self._connection = None
+        self._writable.set()
+        lost = HostLostError(f"host {self._owner} went away before it answered")
+        lost.__cause__ = error
+        for call in list(self.calls.values()):
+            call.fail(lost)
+        if not self._good_bye:
+            self._ends.owner_lost(self._owner)
+        if self._waiting or self._ends.rolled(self._owner):
+            self.reach()
+
+    def close(self) -> None:
+        """End the link; what is under way fails."""
+        self._closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        while self._waiting:
+            reply = self._waiting.popleft()[-1]
+            if not reply.done():
+                reply.set_exception(UnavailableError("this host is stopping"))
+        if self._connection is not None:
+            self._connection.close()
+
+
+_TAKERS: dict[type, Callable[[OwnerLink, Any], None]] = {
+    frames.Hello: OwnerLink._hello,
+    frames.ResponseStart: OwnerLink._response_start,
+    frames.BodyChunk: OwnerLink._chunk,
+    frames.BodyCredit: OwnerLink._credit,
+    frames.StreamReset: OwnerLink._reset,
+    frames.Drain: OwnerLink._drain,
+    frames.Goodbye: OwnerLink._goodbye,
+}
+
+
+class OwnerLinks:
+    """All of them, by the number of the owner."""
+
+    def __init__(self, *, connect: Connect, ends: Ends, clock: Clock, limits: Limits, observer: Observer) -> None:
+        self._links: dict[int, OwnerLink] = {}
+        self._make = lambda owner: OwnerLink(
+            owner, connect=connect, ends=ends, clock=clock, limits=limits, observer=observer
+        )
+
+    def link(self, owner: int) -> OwnerLink:
+        link = self._links.get(owner)
+        if link is None:
+            link = self._links[owner] = self._make(owner)
+        return link
+
+    def fetch_remote(self, owner: int, ref: ObjectRef, request: Request, reply: Reply) -> None:
+        self.link(owner).fetch(ref, request, reply)
+
+    def close(self) -> None:
+        for link in self._links.values():
+            link.close()

@@ -1,0 +1,314 @@
+"""The sessions of a host with its peers: gateways, and other hosts that call its objects."""
+
+# What a peer sends becomes events; what the objects do becomes frames.
+#
+#  (1) Nothing is delivered before this peer's `RollEnd`, nor before the roll call of all gateways is complete.
+#  (2) Frames are taken in the order in which they came; those that came too early keep theirs.
+#  (3) `Finished` goes out after everything that was sent before it, gathered: one frame for each batch that came in,
+#      or each turn of the loop.
+#  (4) A peer that is lost takes its sockets along, and the grants that were on their way to it.
+#  (5) After `Drain` whatever still comes is taken, until `Drained` says that no more will.
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from roost.clock import Clock
+from roost.errors import RoostError
+from roost.events import SocketMessage
+from roost.host.answer import Answer
+from roost.host.place import Place
+from roost.host.roll_call import RollCall
+from roost.host.sockets import Sockets, close_unserved
+from roost.limits import Limits
+from roost.link import frames
+from roost.link.connection import Connection
+from roost.link.frames import Frame, ObjectRef, SocketGrant
+from roost.objects.activation import Activation
+from roost.observer import Observer
+from roost.request import Request
+from roost.response import Response
+
+
+class Served(Protocol):
+    """What a session needs of its host."""
+
+    clock: Clock
+    limits: Limits
+    observer: Observer
+    debug: bool
+    sockets: Sockets
+    roll_call: RollCall
+
+    number: int
+
+    def wake(self, place: Place) -> Activation:
+        """Construct the object of a place that has no activation."""
+
+    def enter(self, answer: Answer) -> None:
+        """Let the entrypoint answer."""
+
+    def fetch(
+        self,
+        ref: ObjectRef,
+        request: Request,
+        reply: Callable[[Response], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        """Let an object answer. Raises when it is none of this host."""
+
+    def session_ended(self, session: PeerSession) -> None: ...
+
+
+class PeerSession:
+    """One peer, from its Hello to its loss."""
+
+    def __init__(self, connection: Connection, host: Served) -> None:
+        self.limits = host.limits
+        self.observer = host.observer
+        self.debug = host.debug
+        self.role = ""
+        self.number = -1
+        self.incarnation = 0
+        self.answers: dict[int, Answer] = {}
+        self.drained: asyncio.Future[None] | None = None
+        self._host = host
+        self._connection = connection
+        self._by_number = host.sockets.by_number
+        self._early: list[Frame] | None = []
+        """What came before it may be delivered; None once it may."""
+        self._grants: dict[tuple[int, int], tuple[float, Callable[[], None]]] = {}
+        self._finished: list[int] = []
+        self._gathering = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self) -> None:
+        self._connection.start(self._on_frames, self._on_lost, self._on_writable)
+
+    # -- out ---------------------------------------------------------------------------------------------------------
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame. One that cannot be sent is reported and costs nothing else."""
+        if not self._gathering:
+            self._gather()
+        try:
+            self._connection.send(frame)
+        except RoostError as error:
+            self.observer.report("link.refused", f"a {type(frame).__name__} frame could not be sent", error)
+
+    def send_checked(self, frame: Frame) -> None:
+        """Send a frame; raises when it cannot be sent, for instance because it is too large."""
+        if not self._gathering:
+            self._gather()
+        self._connection.send(frame)
+
+    def finished(self, number: int) -> None:
+        if not self._gathering:
+            self._gather()
+        self._finished.append(number)
+
+    def _gather(self) -> None:
+        # Asked for before the connection asks for its flush, so that what is gathered goes with the same write.
+        self._gathering = True
+        asyncio.get_running_loop().call_soon(self._gathered)
+
+    def _gathered(self) -> None:
+        if self._finished:
+            finished, self._finished = self._finished, []
+            self._connection.send(frames.Finished(finished))
+        self._gathering = False
+
+    async def ready(self) -> None:
+        """Wait until the peer reads."""
+        await self._writable.wait()
+
+    def _on_writable(self, writable: bool) -> None:
+        if writable:
+            self._writable.set()
+        else:
+            self._writable.clear()
+
+    def background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do it beside everything else, and not after the session's end."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # -- in ----------------------------------------------------------------------------------------------------------
+
+    def _on_frames(self, batch: list[Frame]) -> None:
+        if self._early is not None:
+            self._take_early(batch)
+            return
+        already, self._gathering = self._gathering, True
+        self._take(batch)
+        if not already:
+            self._gathered()
+
+    def _take(self, batch: list[Frame]) -> None:
+        by_number = self._by_number
+        for frame in batch:
+            if type(frame) is frames.SocketMessage:
+                known = by_number.get(frame.socket)
+                if known is None:
+                    self._unknown_socket(frame.socket)
+                    continue
+                place, socket = known
+                activation = place.activation
+                if activation is None:
+                    activation = self._host.wake(place)
+                activation.deliver(SocketMessage(socket, frame.data))
+            else:
+                _TAKERS[type(frame)](self, frame)
+
+    def _unknown_socket(self, number: int) -> None:
+        close_unserved(self, number, "this socket is not known to its host")
+        self.finished(number)
+
+    def _take_early(self, batch: list[Frame]) -> None:
+        assert self._early is not None, "asked by _on_frames"
+        for frame in batch:
+            if isinstance(frame, frames.Hello | frames.Roll | frames.RollEnd) and not self._early:
+                _TAKERS[type(frame)](self, frame)
+            else:
+                self._early.append(frame)
+
+    def _hello(self, frame: frames.Hello) -> None:
+        self.role, self.number, self.incarnation = frame.role, frame.number, frame.incarnation
+        sockets = self._host.sockets
+        if frame.incarnation in sockets.peers:
+            sockets.peer_lost(frame.incarnation)  # it came again before the loss of its last link was noticed
+        sockets.peers[frame.incarnation] = self
+        self.observer.notify("peer.connected", role=frame.role, number=frame.number)
+
+    def _roll(self, frame: frames.Roll) -> None:
+        for told in frame.sockets:
+            try:
+                self._host.sockets.roll(told)
+            except RoostError as error:
+                self.observer.notify("socket.unserved", socket=told.socket, error=error)
+                close_unserved(self, told.socket, "the app no longer has this class")
+
+    def _roll_end(self, _: frames.RollEnd) -> None:
+        if self.role == "gateway":
+            self._host.roll_call.rolled(self.number)
+        self._host.roll_call.when_complete(self._admit)
+
+    def _admit(self) -> None:
+        early, self._early = self._early, None
+        if early:
+            self._on_frames(early)
+
+    def _request(self, frame: frames.RequestStart) -> None:
+        answer = self.answers[frame.stream] = Answer(self, frame)
+        if frame.target is None:
+            self._host.enter(answer)
+            return
+        try:
+            self._host.fetch(frame.target, answer.request, answer.reply, answer.fail)
+        except RoostError as error:
+            answer.fail(error)
+
+    def _chunk(self, frame: frames.BodyChunk) -> None:
+        answer = self.answers.get(frame.stream)
+        if answer is not None:
+            answer.chunk(frame)
+
+    def _credit(self, frame: frames.BodyCredit) -> None:
+        answer = self.answers.get(frame.stream)
+        if answer is not None:
+            answer.credit(frame.size)
+
+    def _reset(self, frame: frames.StreamReset) -> None:
+        answer = self.answers.get(frame.stream)
+        if answer is not None:
+            answer.abandon(frame.reason)
+
+    def _opened(self, frame: frames.SocketOpened) -> None:
+        self._grants.pop((self._host.number, frame.grant), None)
+        if not self._host.sockets.opened(frame.grant, frame.socket, frame.protocol):
+            close_unserved(self, frame.socket, "the object of this socket waited too long for its client")
+
+    def _grant_dropped(self, frame: frames.GrantDropped) -> None:
+        self._host.sockets.drop_grant(frame.grant)
+
+    def _socket_closed(self, frame: frames.SocketClosed) -> None:
+        self._host.sockets.closed(frame.socket, frame.code, frame.reason, frame.was_clean)
+
+    def _socket_failed(self, frame: frames.SocketFailed) -> None:
+        self._host.sockets.failed(frame.socket, frame.message)
+
+    def _auto_answered(self, frame: frames.AutoAnswered) -> None:
+        self._host.sockets.auto_answered(frame.socket, frame.at_ms)
+
+    def _was_drained(self, _: frames.Drained) -> None:
+        if self.drained is not None and not self.drained.done():
+            self.drained.set_result(None)
+
+    # -- grants ------------------------------------------------------------------------------------------------------
+
+    def granted(self, grant: SocketGrant, drop: Callable[[], None]) -> None:
+        """A grant is on its way to this peer; `drop` is for the case that it is lost first."""
+        since = self._host.clock.monotonic()
+        limit = since - self.limits.handshake_seconds_max
+        for key in [key for key, (time, _) in self._grants.items() if time < limit]:
+            del self._grants[key]  # opened at another host long ago, or dropped there
+        self._grants[grant.host, grant.grant] = (since, drop)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def drain(self) -> asyncio.Future[None]:
+        """Ask the peer to send nothing more; done when it has agreed, or is gone."""
+        if self.drained is None:
+            self.drained = asyncio.get_running_loop().create_future()
+            if self._connection.closed:
+                self.drained.set_result(None)
+            else:
+                self.send(frames.Drain())
+        return self.drained
+
+    def close(self, *, goodbye: bool) -> None:
+        """End the link; with `goodbye` the peer knows that nothing is missing."""
+        self._gathered()
+        if goodbye:
+            self.send(frames.Goodbye())
+        self._connection.close()
+
+    def _on_lost(self, error: BaseException | None) -> None:
+        self.observer.notify("peer.lost", role=self.role, number=self.number, error=error)
+        self._writable.set()
+        self._early = None
+        if self.drained is not None and not self.drained.done():
+            self.drained.set_result(None)
+        for answer in list(self.answers.values()):
+            answer.abandon("the link to the client's gateway was lost")
+        grants, self._grants = self._grants, {}
+        for _, drop in grants.values():
+            drop()
+        if self._host.sockets.peers.get(self.incarnation) is self:
+            self._host.sockets.peer_lost(self.incarnation)
+        for task in list(self._tasks):
+            task.cancel()
+        self._host.session_ended(self)
+
+
+_TAKERS: dict[type, Callable[[PeerSession, Any], None]] = {
+    frames.Hello: PeerSession._hello,
+    frames.Roll: PeerSession._roll,
+    frames.RollEnd: PeerSession._roll_end,
+    frames.RequestStart: PeerSession._request,
+    frames.BodyChunk: PeerSession._chunk,
+    frames.BodyCredit: PeerSession._credit,
+    frames.StreamReset: PeerSession._reset,
+    frames.SocketOpened: PeerSession._opened,
+    frames.GrantDropped: PeerSession._grant_dropped,
+    frames.SocketClosed: PeerSession._socket_closed,
+    frames.SocketFailed: PeerSession._socket_failed,
+    frames.AutoAnswered: PeerSession._auto_answered,
+    frames.Drained: PeerSession._was_drained,
+}

@@ -1,0 +1,194 @@
+"""The sockets of all objects of a host: which object a socket's number means, and which wait for their client."""
+
+# A socket is known here from its grant, or from the roll of its gateway, until the gateway says that it is gone.
+#
+#  (1) A number means one socket; its upper half is the incarnation of the peer that holds it.
+#  (2) An object hears of the end of each of its sockets once: by the gateway, by the loss of the gateway, or because
+#      the client of a grant never came. Code 1006 stands for the last two.
+#  (3) An object that does not define `web_socket_close` is not woken to be told.
+#  (4) What a peer says of a number or grant that is not known changes nothing: it crossed with the end of the socket.
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import msgspec
+
+from roost.clock import Clock
+from roost.events import Close, Effect, Event, SocketClosed, SocketFailed
+from roost.held_socket import CLOSED, HeldSocket
+from roost.host.emitter import Peer
+from roost.host.place import PEER_SHIFT, Place
+from roost.ids import ObjectId
+from roost.link import frames
+from roost.link.frames import ObjectRef, RolledSocket, SocketGrant
+
+ABNORMAL = 1006
+"""RFC 6455 section 7.4.1: never on the wire; the connection was lost."""
+RESTARTED = 1012
+"""The server restarts; the client should come again."""
+
+GONE = "disconnected without sending Close"
+
+
+class Grant(msgspec.Struct, eq=False):
+    """A socket that an object accepted and whose client is not connected yet."""
+
+    number: int
+    place: Place
+    socket: HeldSocket
+    since: float
+
+
+class Sockets:
+    """The registry. `deliver` hands an event to an object, waking it; `find` and `release` are the host's places."""
+
+    def __init__(
+        self,
+        *,
+        host: int,
+        incarnation: int,
+        clock: Clock,
+        find: Callable[[ObjectRef], Place],
+        deliver: Callable[[Place, Event], None],
+        release: Callable[[Place], None],
+    ) -> None:
+        self.by_number: dict[int, tuple[Place, HeldSocket]] = {}
+        self.peers: dict[int, Peer] = {}
+        """By incarnation."""
+        self.grants: dict[int, Grant] = {}
+        self._host = host
+        self._incarnation = incarnation
+        self._clock = clock
+        self._find = find
+        self._deliver = deliver
+        self._release = release
+        self._grant_numbers = itertools.count(1)
+
+    # -- coming ----------------------------------------------------------------------------------------------------
+
+    def grant(self, place: Place, socket: HeldSocket) -> SocketGrant:
+        """Let a client have the other end of a socket that the object accepted; the result goes to its gateway."""
+        grant = Grant(next(self._grant_numbers), place, socket, self._clock.monotonic())
+        self.grants[grant.number] = grant
+        place.opening[socket] = None
+        return SocketGrant(
+            host=self._host,
+            grant=grant.number,
+            incarnation=self._incarnation,
+            object=place.ref,
+            tags=socket.tags,
+            hibernating=socket.hibernating,
+            attachment=socket.attachment,
+            auto_response=place.roll.auto_response,
+        )
+
+    def opened(self, grant_number: int, number: int, protocol: str) -> bool:
+        """The client of a grant is connected. What waited for it is sent now. False when there is no such grant."""
+        grant = self.grants.pop(grant_number, None)
+        if grant is None:
+            return False
+        place, socket = grant.place, grant.socket
+        socket.number = number
+        socket.protocol = protocol
+        self.by_number[number] = (place, socket)
+        place.join(socket)
+        waiting, socket.waiting = socket.waiting, None
+        if waiting:
+            place.outlet.emit([effect for effect in waiting if isinstance(effect, Effect)])
+        return True
+
+    def drop_grant(self, grant_number: int) -> None:
+        """The client of a grant will not come: for the object, its socket is lost."""
+        grant = self.grants.pop(grant_number, None)
+        if grant is not None:
+            self._end(grant.place, grant.socket, ABNORMAL, GONE, was_clean=False)
+
+    def drop_old_grants(self, seconds: float) -> None:
+        """Drop those whose client did not come for so long: nobody will speak of them any more."""
+        limit = self._clock.monotonic() - seconds
+        for number in [number for number, grant in self.grants.items() if grant.since <= limit]:
+            self.drop_grant(number)
+
+    def roll(self, told: RolledSocket) -> None:
+        """A socket of before this host started. Raises when its object is none of this app."""
+        place = self._find(told.object)
+        socket = HeldSocket(tags=told.tags)
+        socket.number = told.socket
+        socket.attachment = told.attachment
+        socket.protocol = told.protocol
+        socket.auto_response_ms = told.auto_response_ms
+        place.roll.add(socket)
+        place.roll.auto_response = told.auto_response
+        self.by_number[told.socket] = (place, socket)
+        place.join(socket)
+
+    # -- going -----------------------------------------------------------------------------------------------------
+
+    def closed(self, number: int, code: int, reason: str, was_clean: bool) -> None:
+        """The peer says that the socket is gone."""
+        known = self.by_number.pop(number, None)
+        if known is not None:
+            self._end(*known, code, reason, was_clean=was_clean)
+
+    def failed(self, number: int, message: str) -> None:
+        """The socket failed, and `closed` will follow."""
+        known = self.by_number.get(number)
+        if known is not None and _handles(known[0], known[1], "web_socket_error"):
+            self._deliver(known[0], SocketFailed(known[1], ConnectionError(message)))
+
+    def auto_answered(self, number: int, at_ms: int) -> None:
+        """The peer answered for the object, which sleeps on."""
+        known = self.by_number.get(number)
+        if known is not None:
+            known[1].auto_response_ms = at_ms
+            known[0].surroundings.meter.auto_responses += 1
+
+    def peer_lost(self, incarnation: int) -> None:
+        """The link to a peer is gone, and with it every socket that the peer held."""
+        self.peers.pop(incarnation, None)
+        for number in [number for number in self.by_number if number >> PEER_SHIFT == incarnation]:
+            self.closed(number, ABNORMAL, GONE, was_clean=False)
+
+    def overflow(self, place: Place, socket: HeldSocket) -> None:
+        """More waits for a client that is not connected yet than may: its socket ends, as a slow client's would."""
+        for number, grant in list(self.grants.items()):
+            if grant.socket is socket:
+                del self.grants[number]
+        self._end(place, socket, 1013, "too much was sent before the client was connected", was_clean=False)
+
+    def discard(self, place: Place, socket: HeldSocket) -> None:
+        """Forget a socket without a word, for instance one that ended with its activation before any client came."""
+        self.by_number.pop(socket.number, None)
+        place.leave(socket)
+        place.roll.discard(socket)
+
+    def _end(self, place: Place, socket: HeldSocket, code: int, reason: str, *, was_clean: bool) -> None:
+        place.leave(socket)
+        socket.waiting = None
+        socket.ready_state = CLOSED
+        if place.activation is None and not _handles(place, socket, "web_socket_close"):
+            place.roll.discard(socket)
+            self._release(place)
+            return
+        self._deliver(place, SocketClosed(socket, code, reason, was_clean))
+
+
+def _handles(place: Place, socket: HeldSocket, method: str) -> bool:
+    """Whether somebody would hear the event: the class has the method, or the activation listens to the socket."""
+    from roost.objects.durable_object import DurableObject
+
+    return not socket.hibernating or getattr(place.cls, method, None) is not getattr(DurableObject, method, None)
+
+
+def close_unserved(peer: Peer, number: int, reason: str) -> None:
+    """Let a peer close a socket that no object of this host has."""
+    peer.send(frames.CloseSocket(number, RESTARTED, reason))
+
+
+def object_id_of(ref: ObjectRef) -> ObjectId:
+    return ObjectId(ref.key, ref.binding, ref.name)
+
+
+__all__ = ["ABNORMAL", "GONE", "RESTARTED", "Close", "Grant", "Sockets", "close_unserved", "object_id_of"]
