@@ -70,7 +70,7 @@ class StoredError(Exception):
 
 
 class Codec:
-    """A registry of classes, and the two functions that use it; most code uses the module's own `encode` and `decode`."""
+    """A registry of classes, and the two functions that use it; most code uses those of the module."""
 
     def __init__(self) -> None:
         self._by_class: dict[type, str] = {}

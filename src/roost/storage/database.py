@@ -1,0 +1,231 @@
+# One object's SQLite file.
+#
+#  (1) SQLite commits to its write-ahead log without syncing. After each commit the frames it appended are read back:
+#      they are what the commit changed. The log's frame count comes from SQLite at each commit; it starts over at 0
+#      exactly where a checkpoint emptied the log, which happens only here.
+#  (2) `undo` cuts the write-ahead log back to an earlier commit of this life: what came after never was.
+#  (3) A checkpoint is made only of commits that are durable in the journal, on another thread. While pages move
+#      (`move_pages`), a turn that wants the database waits for it; while the file is synced (`sync`), it does not.
+#  (4) Closing never checkpoints, so nothing that is not durable elsewhere gets into the file that way; and a
+#      write-ahead log found on opening is from a former life: it is removed, never read.
+#  (5) The file's descriptor for syncing is opened after SQLite's and closed after it: closing one of ours first would
+#      drop the locks that SQLite holds (POSIX).
+"""A database with its commits captured."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+import apsw
+
+from roost.storage.files import sync_directory
+from roost.storage.layout import make_private
+from roost.storage.record import PAGE_BYTES
+from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template, is_born
+
+_WAL_HEADER = 32
+_FRAME_HEADER = 24
+_FRAME = _FRAME_HEADER + PAGE_BYTES
+_READ_FRAMES_MAX = 1024
+
+Images = dict[int, bytes | memoryview]
+
+
+class Database:
+    """An open object file; `size_pages_max` bounds it. Raises apsw.Error and OSError as they come."""
+
+    def __init__(self, path: Path, template: Template, size_pages_max: int) -> None:
+        self.path = path
+        self._wal_path = path.with_name(path.name + "-wal")
+        self._template = template
+        self._size_pages_max = size_pages_max
+        self._wal_fd = -1
+        self._file_fd = -1
+        self._frames = 0  # in the write-ahead log, as of the last commit
+        self._moved = threading.Event()
+        self._moved.set()
+        self.mark = 0
+        """How many frames of the write-ahead log were captured."""
+        self.durable_mark = 0
+        """The mark of the last commit that is durable in the journal; kept here because a checkpoint resets both."""
+        self.born = self._ready_file()
+        """Whether there was ever a commit."""
+        self.closed = False
+        self.connection = self._connect()
+
+    @staticmethod
+    def exists(path: Path) -> bool:
+        """Whether there is a file of an object that ever committed."""
+        try:
+            with path.open("rb") as file:
+                return is_born(file.read(100))
+        except FileNotFoundError:
+            return False
+
+    def _ready_file(self) -> bool:
+        for suffix in ("-wal", "-shm", "-journal"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self.path}{suffix}")
+        if self.exists(self.path):
+            return True
+        make_private(self.path.parent)
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, self._template.image)
+        finally:
+            os.close(fd)
+        return False
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.execute(
+            "PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=ON;"
+            f" PRAGMA max_page_count={self._size_pages_max}"
+        )
+        connection.wal_autocheckpoint(0)  # is itself a hook of the write-ahead log, so it comes before ours
+        connection.set_wal_hook(self._on_commit)
+        return connection
+
+    def _on_commit(self, _connection: apsw.Connection, _name: str, frames: int) -> int:
+        self._frames = frames
+        return apsw.SQLITE_OK
+
+    # Turns.
+
+    def ready(self) -> None:
+        """Wait until no pages are being moved; to be called before a turn's first use."""
+        if not self._moved.is_set():
+            self._moved.wait()
+
+    def begin(self) -> None:
+        """Open a transaction."""
+        self.connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> tuple[Images, int]:
+        """Commit, and capture all that was committed since the last capture: page images, and the size in pages."""
+        if self.connection.in_transaction:
+            self.connection.execute("COMMIT")
+        return self._capture()
+
+    def rollback(self) -> None:
+        """Drop the open transaction, if there is one."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def mark_born(self) -> None:
+        """In the first transaction: let the file say that it holds commits."""
+        self.connection.execute(f"PRAGMA application_id={BORN}")
+        self.set_meta("format", SCHEMA_VERSION)
+
+    def set_meta(self, key: str, value: int | str) -> None:
+        """Keep something about the object beside its values."""
+        self.connection.execute("INSERT OR REPLACE INTO _roost_meta VALUES (?, ?)", (key, value))
+
+    def reset(self) -> None:
+        """Empty the database, whole, tables and all, and open a transaction that makes the hidden tables anew."""
+        self.rollback()
+        self.connection.config(apsw.SQLITE_DBCONFIG_RESET_DATABASE, 1)
+        try:
+            self.connection.execute("VACUUM")
+        finally:
+            self.connection.config(apsw.SQLITE_DBCONFIG_RESET_DATABASE, 0)
+        self.begin()
+        self.connection.execute(HIDDEN_TABLES)
+        self.mark_born()
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it but the hidden tables."""
+        tables = "SELECT count(*) FROM sqlite_master WHERE name NOT LIKE '\\_roost\\_%' ESCAPE '\\'"
+        stored = "SELECT count(*) FROM (SELECT 1 FROM _roost_kv LIMIT 1)"
+        return not self.connection.execute(f"SELECT ({tables}) + ({stored})").get
+
+    def size_bytes(self) -> int:
+        """The bytes of the pages in use."""
+        pages, free = self.connection.pragma("page_count"), self.connection.pragma("freelist_count")
+        return int(pages - free) * PAGE_BYTES
+
+    @property
+    def wal_bytes(self) -> int:
+        """How much a checkpoint would have to move."""
+        return self.mark * _FRAME
+
+    def _capture(self) -> tuple[Images, int]:
+        first, last = self.mark, self._frames
+        images: Images = {}
+        size = 0
+        for start in range(first, last, _READ_FRAMES_MAX):
+            size = self._read_frames(images, start, min(_READ_FRAMES_MAX, last - start))
+        if images and not self.born:
+            images = {**dict(self._template.pages()), **images}
+        self.mark = last
+        return images, size
+
+    def _read_frames(self, images: Images, start: int, count: int) -> int:
+        """Collect the pages of some frames; the size of the database that the last one tells."""
+        if self._wal_fd < 0:
+            self._wal_fd = os.open(self._wal_path, os.O_RDWR | os.O_CLOEXEC)
+        raw = os.pread(self._wal_fd, count * _FRAME, _WAL_HEADER + start * _FRAME)
+        assert len(raw) == count * _FRAME, f"SQLite said that {self._wal_path} holds {start + count} frames"
+        view = memoryview(raw)
+        for at in range(0, len(raw), _FRAME):
+            images[int.from_bytes(raw[at : at + 4], "big")] = view[at + _FRAME_HEADER : at + _FRAME]
+        return int.from_bytes(raw[-_FRAME + 4 : -_FRAME + 8], "big")
+
+    def undo(self, mark: int) -> None:
+        """Drop the open transaction, and everything that was committed after `mark` was the mark."""
+        self.rollback()
+        if self._frames == mark:
+            return
+        self.connection.close(True)
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(self._wal_path, _WAL_HEADER + mark * _FRAME if mark else 0)
+        self.mark = self._frames = mark
+        self.connection = self._connect()
+        self.born = self.connection.pragma("application_id") == BORN
+
+    # Checkpoints.
+
+    def begin_checkpoint(self) -> None:
+        """Announce `move_pages`: turns wait from now on."""
+        self._moved.clear()
+
+    def move_pages(self) -> None:
+        """Move all pages of the write-ahead log into the file and empty the log. On any thread."""
+        try:
+            self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            left = self._wal_path.stat().st_size
+            if left:
+                raise OSError(f"the checkpoint of {self.path} left {left} bytes in its write-ahead log")
+            self.mark = self.durable_mark = self._frames = 0
+        finally:
+            self._moved.set()
+
+    def sync(self) -> None:
+        """Make the file durable, and its name with it when it is new. On any thread."""
+        if self._file_fd < 0:
+            self._file_fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            for directory in (self.path.parent, self.path.parent.parent, self.path.parent.parent.parent):
+                sync_directory(directory)
+        os.fsync(self._file_fd)
+
+    def close(self) -> None:
+        """Close the file, and drop what is in the write-ahead log: it is in the file, or in the journal, or nowhere."""
+        if self.closed:
+            return
+        self.closed = True
+        self.connection.close(True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._wal_path)
+        for fd in (self._wal_fd, self._file_fd):
+            if fd >= 0:
+                os.close(fd)
+
+    def remove(self) -> None:
+        """Close, and remove the file."""
+        self.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)

@@ -1,0 +1,63 @@
+"""What the journal asks of the operating system, in one place, so that tests can make it fail."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+_ZEROS = bytes(1024 * 1024)
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_CANNOT_RESERVE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
+
+
+class Files:
+    """Positioned writes, preallocation and syncing, as the kernel does them: writes may be short, all may raise."""
+
+    def write(self, fd: int, data: bytes | memoryview, offset: int) -> int:
+        """Write some of `data`; the number of bytes that were taken."""
+        return os.pwrite(fd, data, offset)
+
+    def sync(self, fd: int) -> None:
+        """Return once everything written to the file is on the disk."""
+        os.fdatasync(fd)
+
+    def allocate(self, fd: int, start: int, end: int) -> None:
+        """Give the file real, written blocks from `start` to `end`.
+
+        Zeros are written because blocks that are only reserved change the file's metadata when they are first used,
+        which makes the fdatasync of a commit as slow as that of a growing file.
+        """
+        try:
+            os.posix_fallocate(fd, start, end - start)
+        except OSError as error:
+            if error.errno not in _CANNOT_RESERVE:
+                raise
+        for offset in range(start, end, len(_ZEROS)):
+            write_all(self, fd, memoryview(_ZEROS)[: end - offset], offset)
+        self.sync(fd)
+
+
+def write_all(files: Files, fd: int, data: bytes | memoryview, offset: int) -> None:
+    """Write the whole of `data`, in as many writes as it takes."""
+    view = memoryview(data)
+    while view:
+        taken = files.write(fd, view, offset)
+        if taken == 0:
+            raise OSError(errno.EIO, "a write took no bytes")
+        view = view[taken:]
+        offset += taken
+
+
+def is_out_of_space(error: OSError) -> bool:
+    """Whether the device, the quota or the allowed file size is exhausted."""
+    return error.errno in _NO_SPACE
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,287 @@
+# The host journal: one log on local disk for all objects of a host.
+#
+#  (1) `append` only puts a record in a queue. The journal's own thread takes whatever is queued as one group: packs it,
+#      writes it, and makes it durable with one fdatasync. While it does, the next group gathers.
+#  (2) The callbacks of a group are called together, in one call that is posted to the owner's loop.
+#  (3) No room: the records that found none fail with StorageFullError, and so does every append until the owner has
+#      seen those failures. Then it is tried again: when there is room again, things go on.
+#  (4) Any other error breaks the journal for good. After a failed fdatasync nobody knows what is on the disk, and
+#      asking again would only be told what the page cache holds. Every pending and later append fails.
+"""LocalLog: the log of a host on one machine."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from roost.errors import StorageError, StorageFullError
+from roost.storage.files import Files, is_out_of_space, write_all
+from roost.storage.log import OnDurable
+from roost.storage.record import Record, encode_record
+from roost.storage.segment import ENTRY_BYTES, position
+from roost.storage.segments import Segments
+
+logger = logging.getLogger("roost.storage")
+
+_GROUP_RECORDS_MAX = 4096
+_GROUP_BYTES_MAX = 8 * 1024 * 1024  # of packed entries, before they are written
+
+Post = Callable[[Callable[[], None]], None]
+"""Have a function called on the owner's thread, soon; may be called from any thread."""
+
+
+class LocalLog:
+    """The journal of one host, in a directory that nobody else uses and that was recovered.
+
+    `post` is how the callbacks come back to the owner. `on_rolled` is called there whenever a new segment was begun,
+    with the objects that keep older segments from being used again: bring their files up to date, then `let_go`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        segment_bytes: int,
+        post: Post,
+        files: Files | None = None,
+        on_rolled: Callable[[set[bytes]], None] = lambda keys: None,
+    ) -> None:
+        self._files = files or Files()
+        self._segments = Segments(directory, segment_bytes, self._files)
+        self.epoch = self._segments.epoch
+        self._post = post
+        self._on_rolled = on_rolled
+        self._changed = threading.Condition()
+        self._queue: list[tuple[Record, OnDurable]] = []
+        self._finished: deque[tuple[OnDurable, StorageError | None]] = deque()
+        self._position = 0
+        self._settled = 0  # records whose fate is known
+        self._waiting = False
+        self._closing = False
+        self._broken: StorageError | None = None
+        self._full: StorageFullError | None = None
+        self._durable = 0
+        self._preparing: threading.Thread | None = None
+        try:
+            self._segments.roll(0)
+        except OSError as error:
+            self._segments.close()
+            raise _translated(error, f"no journal can be begun in {directory}") from error
+        self._thread = threading.Thread(target=self._run, name="roost-journal", daemon=True)
+        self._thread.start()
+
+    def append(self, record: Record, on_durable: OnDurable) -> int:
+        with self._changed:
+            if self._broken is not None or self._full is not None:
+                raise _again(self._broken or self._full)
+            if self._closing:
+                raise StorageError("the journal was closed")
+            self._position += 1
+            self._queue.append((record, on_durable))
+            if self._waiting:
+                self._changed.notify_all()
+            return self._position
+
+    def let_go(self, key: bytes, commit: int) -> None:
+        self._segments.let_go(key, commit)
+
+    def needed(self) -> set[bytes]:
+        """The objects whose files should be brought up to date, so that segments can be used again."""
+        return self._segments.needed()
+
+    def flush(self) -> None:
+        with self._changed:
+            target = self._position
+            self._changed.wait_for(lambda: self._settled >= target)
+        self._deliver()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        if self._preparing is not None:
+            self._preparing.join()
+        self._deliver()
+        if self._broken is None:
+            self._close_files()
+
+    def _close_files(self) -> None:
+        try:
+            self._segments.close()
+        except OSError as error:
+            # What it holds is in the objects' files too; it will merely be replayed.
+            logger.warning("the journal could not be marked as empty: %s", error)
+
+    # The journal's thread.
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            landed, error = self._write(group)
+            self._settle(group, landed, error)
+
+    def _next_group(self) -> list[tuple[Record, OnDurable]]:
+        with self._changed:
+            self._waiting = True
+            self._changed.wait_for(lambda: self._queue or self._closing)
+            self._waiting = False
+            group = self._queue[:_GROUP_RECORDS_MAX]
+            del self._queue[:_GROUP_RECORDS_MAX]
+            return group
+
+    def _write(self, group: list[tuple[Record, OnDurable]]) -> tuple[int, StorageError | None]:
+        """How many records of the group are durable now, and what became of the others."""
+        if self._broken is not None or self._full is not None:
+            return 0, self._broken or self._full
+        batch = _Batch(self)
+        try:
+            for record, _ in group:
+                batch.add(record)
+            batch.land()
+        except StorageError as error:
+            return batch.landed, error
+        return batch.landed, None
+
+    def _settle(self, group: list[tuple[Record, OnDurable]], landed: int, error: StorageError | None) -> None:
+        finished = [(callback, None if n < landed else error) for n, (_, callback) in enumerate(group)]
+        with self._changed:
+            if isinstance(error, StorageFullError):
+                self._full = error
+            elif error is not None:
+                self._broken = error
+            self._finished.extend(finished)
+            self._settled += len(group)
+            self._changed.notify_all()
+        self._call_owner(self._deliver)
+
+    def _call_owner(self, function: Callable[[], None]) -> None:
+        try:
+            self._post(function)
+        except RuntimeError:
+            # The owner's loop is gone; `flush` or `close` will deliver.
+            logger.debug("the loop of the journal's owner is closed")
+
+    def write_out(self, data: bytes) -> None:
+        """Write at the end of the current segment and make it durable; on an error nothing counts as written."""
+        segment = self._segments.current
+        try:
+            write_all(self._files, segment.fd, data, segment.end)
+        except OSError as error:
+            self._erase(ENTRY_BYTES)
+            raise _translated(error, f"writing to {segment.path} failed") from error
+        try:
+            self._files.sync(segment.fd)
+        except OSError as error:
+            raise StorageError(f"the journal is broken: fdatasync of {segment.path} failed: {error}") from error
+
+    def _erase(self, size: int) -> None:
+        """Unmake the beginning of what could not be written whole, lest a crash now finds it whole enough."""
+        segment = self._segments.current
+        try:
+            write_all(self._files, segment.fd, bytes(min(size, segment.room)), segment.end)
+        except OSError as error:
+            raise StorageError(f"the journal is broken: {segment.path} cannot be written: {error}") from error
+
+    def roll(self, room: int) -> None:
+        """Go on in the next segment."""
+        if self._preparing is not None:
+            self._preparing.join()
+            self._preparing = None
+        try:
+            self._segments.roll(room)
+        except OSError as error:
+            raise _translated(error, "no further segment of the journal can be had") from error
+        needed = self._segments.needed()
+        self._call_owner(lambda: self._on_rolled(needed))
+
+    def prepare_ahead(self) -> None:
+        """Have the next segment made while this one is filling."""
+        if self._preparing is None and self._segments.current.room * 2 < self._segments.current.size:
+            self._preparing = threading.Thread(target=self._prepare, name="roost-journal-spare", daemon=True)
+            self._preparing.start()
+
+    def _prepare(self) -> None:
+        try:
+            self._segments.prepare_spare()
+        except OSError as error:
+            # Not yet anybody's trouble: it is tried again when the segment is needed.
+            logger.warning("the next segment of the journal cannot be prepared: %s", error)
+
+    # The owner's thread.
+
+    def _deliver(self) -> None:
+        """Call the callbacks that are due. A failure is known once they have all been called; see (3)."""
+        failed = False
+        while self._finished:
+            callback, error = self._finished.popleft()
+            failed = failed or error is not None
+            try:
+                callback(error)
+            except Exception:
+                logger.exception("a callback of the journal raised")
+        if failed:
+            self._admit_again()
+
+    def _admit_again(self) -> None:
+        with self._changed:
+            if not self._queue and not self._finished and self._settled == self._position:
+                self._full = None
+
+
+class _Batch:
+    """Entries on their way into the current segment."""
+
+    def __init__(self, journal: LocalLog) -> None:
+        self._journal = journal
+        self.landed = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        segment = self._journal._segments.current
+        self._parts: list[bytes] = []
+        self._commits: list[tuple[bytes, int]] = []
+        self._end = segment.end
+        self._chain = segment.chain
+
+    def add(self, record: Record) -> None:
+        raw = encode_record(record)
+        if self._end + ENTRY_BYTES + len(raw) > self._journal._segments.current.size:
+            self.land()
+            self._journal.roll(ENTRY_BYTES + len(raw))
+            self._begin()
+        segment = self._journal._segments.current
+        entry, self._chain = segment.pack(raw, self._end, self._chain, self._journal._durable)
+        self._parts.append(entry)
+        self._commits.append((record.key, record.commit))
+        self._end += len(entry)
+        if self._end - segment.end > _GROUP_BYTES_MAX:
+            self.land()
+
+    def land(self) -> None:
+        """Make everything that was added durable."""
+        if not self._parts:
+            return
+        journal, segment = self._journal, self._journal._segments.current
+        journal.write_out(b"".join(self._parts))
+        segment.end, segment.chain = self._end, self._chain
+        journal._durable = position(segment.sequence, segment.end)
+        for key, commit in self._commits:
+            journal._segments.pin(key, commit)
+        self.landed += len(self._commits)
+        journal.prepare_ahead()
+        self._begin()
+
+
+def _translated(error: OSError, what: str) -> StorageError:
+    if is_out_of_space(error):
+        return StorageFullError(f"no space left for the journal: {what}: {error}")
+    return StorageError(f"the journal is broken: {what}: {error}")
+
+
+def _again(error: StorageError | None) -> StorageError:
+    """The same error for another caller, so that tracebacks do not grow."""
+    assert error is not None, "only asked for when there is one"
+    return type(error)(*error.args)

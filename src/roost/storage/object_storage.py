@@ -1,0 +1,369 @@
+# What one life of an object holds of its storage: the turn that is open, and the way to the file underneath.
+#
+#  (1) The first write of a turn opens a transaction; `commit`, called at the turn's end when `dirty`, closes it. While
+#      a nested transaction is open, nothing is dirty: its writes belong to the turn in which it ends.
+#  (2) An object that never writes has no file. The file is opened at the first use, and may be closed between turns
+#      when others need the room; nobody up here notices.
+#  (3) After a critical failure (no space, an I/O error, a commit that the log could not keep) the turn is rolled back,
+#      and every later call of this life raises the same error.
+"""ObjectStorage: the handle that an activation holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import apsw
+
+from roost.errors import InvalidStateError, StorageError
+from roost.ids import ObjectId
+from roost.storage import kv
+from roost.storage.kv import KeyRange
+from roost.storage.log import OnDurable
+from roost.storage.writer import Writer
+
+T = TypeVar("T")
+
+
+class Writers(Protocol):
+    """Who opens the files of objects."""
+
+    def writer(self, object_id: ObjectId, *, create: bool) -> Writer | None:
+        """The open file of an object; None when it has none and none is to be made. Raises StorageError."""
+
+    def post(self, function: Callable[[], None]) -> None:
+        """Have a function called on this thread, soon."""
+
+
+class ObjectStorage:
+    """The storage of one activation, on bytes. Cheap to make: no file is touched before the first use.
+
+    `on_dirty` is called at the first write of each turn, `on_failure` once, at the first critical failure.
+    """
+
+    def __init__(self, object_id: ObjectId, writers: Writers) -> None:
+        self.object_id = object_id
+        self.on_dirty: Callable[[], None] | None = None
+        self.on_failure: Callable[[StorageError], None] | None = None
+        self.confirmed = False
+        """Whether effects must wait for the writes of the open turn, or of the one just committed: false when all were
+        made with `allow_unconfirmed`. Means nothing when there were none."""
+        self.failure: StorageError | None = None
+        """Why nothing can be stored or read any more in this life."""
+        self.rows_read = 0
+        self.rows_written = 0
+        self._writers = writers
+        self._writer: Writer | None = None
+        self._wrote = False
+        self._depth = 0
+        self._closed = False
+        self._after_commit: list[OnDurable] = []
+
+    # The turn.
+
+    @property
+    def dirty(self) -> bool:
+        """Whether there is something that the end of this turn must commit."""
+        return self._wrote and self._depth == 0
+
+    @property
+    def uncommitted(self) -> bool:
+        """Whether there are writes that no commit holds yet, those of an open nested transaction included."""
+        return self._wrote
+
+    def commit(self, on_durable: OnDurable) -> int:
+        """End the turn: commit its writes and hand them to the log; the number of the commit.
+
+        `on_durable` is called exactly once, later, on the loop: with None when they are durable, else with the error.
+        Raises StorageError when there is no commit; the turn's writes are dropped then, and `on_durable` is not called.
+        """
+        assert self.dirty, "only a turn that wrote is committed"
+        writer = self._in_use()
+        self._end_turn()
+        waiting, self._after_commit = self._after_commit, []
+        called = _Once(self, [on_durable, *waiting])
+        try:
+            number = writer.commit(called)
+        except StorageError as error:
+            self._fail(error)
+            for callback in waiting:
+                callback(error)
+            raise
+        called.may_call(self._writers.post)
+        return number
+
+    def rollback(self) -> None:
+        """Drop all writes of this turn that were not committed."""
+        if self._writer is not None and self._writer.in_turn:
+            self._writer.undo(self._writer.database.mark)
+        self._end_turn()
+        self._depth = 0
+        waiting, self._after_commit = self._after_commit, []
+        for callback in waiting:
+            self.when_durable(callback)
+
+    def when_durable(self, callback: OnDurable) -> None:
+        """Call back once everything written so far is durable, writes of the open turn and of former lives included.
+
+        At once when it is. With the error, when it will never be.
+        """
+        if self.failure is not None:
+            callback(self.failure)
+        elif self._wrote:
+            self._after_commit.append(callback)
+        elif self._writer is None and (writer := self._writers.writer(self.object_id, create=False)) is not None:
+            writer.when_durable(callback)
+        elif self._writer is not None:
+            self._writer.when_durable(callback)
+        else:
+            callback(None)
+
+    @property
+    def durable(self) -> bool:
+        """Whether everything that can be read here is durable: the open turn is clean and no commit is under way."""
+        return not self._wrote and (self._writer is None or self._writer.settled)
+
+    # Nested transactions.
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a nested transaction is open."""
+        return self._depth > 0
+
+    def begin_nested(self) -> None:
+        """Open a transaction inside the turn, or inside another one."""
+        connection = self._begin()
+        self._guard(lambda: connection.execute(f"SAVEPOINT _roost_{self._depth}"))
+        self._depth += 1
+
+    def commit_nested(self) -> None:
+        """Close the innermost transaction; its writes belong to the one around it, or to the turn."""
+        self._close_nested("RELEASE _roost_{0}")
+
+    def rollback_nested(self) -> None:
+        """Drop the writes of the innermost transaction, and close it."""
+        self._close_nested("ROLLBACK TO _roost_{0}; RELEASE _roost_{0}")
+
+    def _close_nested(self, statement: str) -> None:
+        if self.failure is not None:
+            return  # everything was rolled back already
+        assert self._depth, "a nested transaction is open"
+        connection = self._in_use().database.connection
+        self._depth -= 1
+        self._guard(lambda: connection.execute(statement.format(self._depth)))
+        if self._depth == 0 and not self._wrote:
+            self._guard(lambda: connection.execute("COMMIT"))  # nothing was written; only close it
+            self._end_turn()
+
+    def transaction_sync(self, function: Callable[[], T]) -> T:
+        """Run a plain function as one transaction: rolled back when it raises."""
+        self.begin_nested()
+        try:
+            result = function()
+        except BaseException:
+            self.rollback_nested()
+            raise
+        if self.failure is not None:
+            raise _again(self.failure)
+        self.commit_nested()
+        return result
+
+    # Keys and values.
+
+    def get(self, key: str) -> bytes | None:
+        """The stored bytes of a key."""
+        connection = self._reader()
+        if connection is None:
+            return None
+        self.rows_read += 1
+        try:
+            return kv.get(connection, key)
+        except apsw.Error as error:
+            raise self._failed(error) from error
+
+    def get_many(self, keys: Sequence[str]) -> list[tuple[str, bytes]]:
+        """Those of the keys that are there, in order of their UTF-8 bytes."""
+        connection = self._reader()
+        if connection is None:
+            return []
+        pairs = self._guard(lambda: kv.get_many(connection, keys))
+        self.rows_read += len(keys)
+        return pairs
+
+    def select(self, keys: KeyRange) -> list[tuple[str, bytes]]:
+        """The pairs of a range, in its order."""
+        connection = self._reader()
+        if connection is None:
+            return []
+        pairs = self._guard(lambda: kv.select(connection, keys))
+        self.rows_read += len(pairs)
+        return pairs
+
+    def put(self, key: str, value: bytes, *, confirmed: bool = True) -> None:
+        """Store bytes under a key."""
+        connection = self._write(confirmed)
+        self.rows_written += 1
+        try:
+            kv.put(connection, key, value)
+        except apsw.Error as error:
+            raise self._failed(error) from error
+
+    def delete(self, key: str, *, confirmed: bool = True) -> bool:
+        """Remove a key; whether it was there."""
+        if self._reader() is None:
+            return False
+        connection = self._write(confirmed)
+        existed = self._guard(lambda: kv.delete(connection, key))
+        self.rows_written += existed
+        return existed
+
+    def delete_all(self) -> None:
+        """Drop everything, the uncommitted writes of this turn included. Part of this turn, like any write.
+
+        Raises InvalidStateError inside a transaction.
+        """
+        if self._depth:
+            raise InvalidStateError("delete_all cannot be called inside a transaction")
+        if self._reader() is None:
+            return
+        writer = self._in_use()
+        self._guard(writer.reset)
+        writer.in_turn = True
+        self._mark_dirty(True)
+        self.rows_written += 1
+
+    # The file.
+
+    def stored_name(self) -> str | None:
+        """The object's name as its file has it; None when there is no file, or it was only ever reached by its id."""
+        return self._writer.name if self._reader() is not None and self._writer is not None else None
+
+    @property
+    def database_size(self) -> int:
+        """Bytes of the database in use; 0 when nothing was ever stored."""
+        if self._reader() is None:
+            return 0
+        return self._guard(self._in_use().database.size_bytes)
+
+    def close(self) -> None:
+        """End this life: drop what was not committed. The file stays open for the next life, while there is room."""
+        if self._closed:
+            return
+        self.rollback()
+        self._closed = True
+        self._writer = None
+
+    # Inside.
+
+    def _reader(self) -> apsw.Connection | None:
+        """The open database, or None when the object never wrote."""
+        writer = self._writer
+        if writer is None or writer.database.closed or self.failure is not None or self._closed:
+            writer = self._open(create=False)
+            if writer is None:
+                return None
+        writer.database.ready()
+        return writer.database.connection
+
+    def _write(self, confirmed: bool) -> apsw.Connection:
+        connection = self._begin()
+        if not self._wrote or confirmed:
+            self._mark_dirty(confirmed)
+        return connection
+
+    def _mark_dirty(self, confirmed: bool) -> None:
+        if self._wrote:
+            self.confirmed = self.confirmed or confirmed
+        else:
+            self._wrote, self.confirmed = True, confirmed
+            if self.on_dirty is not None:
+                self.on_dirty()
+
+    def _begin(self) -> apsw.Connection:
+        """The database, with the turn's transaction open."""
+        writer = self._writer
+        if writer is None or not writer.in_turn or self.failure is not None:
+            writer = self._open(create=True)
+            assert writer is not None, "a writer that may be created is there"
+            writer.database.ready()
+            self._guard(writer.database.begin)
+            writer.in_turn = True
+        return writer.database.connection
+
+    def _open(self, *, create: bool) -> Writer | None:
+        if self.failure is not None:
+            raise _again(self.failure)
+        if self._closed:
+            raise InvalidStateError("this life of the object has ended; its storage cannot be used any more")
+        try:
+            self._writer = self._writers.writer(self.object_id, create=create)
+        except StorageError as error:
+            self._fail(error)
+            raise
+        if self._writer is not None:
+            self._writer.on_lost = self.fate
+        return self._writer
+
+    def _in_use(self) -> Writer:
+        assert self._writer is not None, "the database was opened before"
+        return self._writer
+
+    def _end_turn(self) -> None:
+        self._wrote = False
+        if self._writer is not None:
+            self._writer.in_turn = False
+
+    def _guard(self, operation: Callable[[], T]) -> T:
+        try:
+            return operation()
+        except (apsw.Error, OSError) as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: apsw.Error | OSError) -> StorageError:
+        """A critical failure: the turn never was, and this life of the object can store nothing more."""
+        failure = self._in_use().explain(error)
+        self._fail(failure)
+        return failure
+
+    def _fail(self, error: StorageError) -> None:
+        if self.failure is not None:
+            return
+        self.failure = error
+        self.rollback()
+        if self.on_failure is not None:
+            self.on_failure(error)
+
+    def fate(self, error: StorageError | None) -> None:
+        """What became of a commit, of this life or of the one before; an error is a critical failure."""
+        if error is not None:
+            self._fail(error)
+
+
+class _Once:
+    """Calls back once a commit's fate is known, but never from within `commit`."""
+
+    def __init__(self, storage: ObjectStorage, callbacks: list[OnDurable]) -> None:
+        self._storage = storage
+        self._callbacks = callbacks
+        self._known = self._free = False
+        self._error: StorageError | None = None
+
+    def __call__(self, error: StorageError | None) -> None:
+        self._known, self._error = True, error
+        if self._free:
+            self._call()
+
+    def may_call(self, post: Callable[[Callable[[], None]], None]) -> None:
+        self._free = True
+        if self._known:
+            post(self._call)
+
+    def _call(self) -> None:
+        self._storage.fate(self._error)
+        for callback in self._callbacks:
+            callback(self._error)
+
+
+def _again(error: StorageError) -> StorageError:
+    """The same error for another caller, so that tracebacks do not grow."""
+    return type(error)(*error.args)

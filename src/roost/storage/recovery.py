@@ -1,0 +1,141 @@
+# After anything unclean: lead every object back to its last durable commit.
+#
+#  (1) An object's write-ahead log (`-wal`) is never trusted: after a crash it may hold commits that the journal does
+#      not. The truth is the object's file, as its last durable checkpoint left it, and the page images in the journal
+#      since then, in order.
+#  (2) The journal holds the whole end of every object's history (segments are freed oldest first), and images are
+#      absolute. So replaying more than was needed does no harm, replaying twice does none, and a checkpoint that was
+#      torn in the middle is mended.
+#  (3) Only when every object's file is durable is the journal marked as empty, oldest segment first.
+#  (4) A torn end of the journal is the normal trace of a crash: nothing in it was ever confirmed. A hole before what
+#      was once durable is damage, and refused.
+"""Replay the journals of a data directory into the objects' files."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from roost.errors import StorageCorruptError, StorageError, StorageFullError
+from roost.storage.files import Files, is_out_of_space, sync_directory, write_all
+from roost.storage.layout import DataDirectory, make_private
+from roost.storage.record import PAGE_BYTES, decode_record
+from roost.storage.segment import HEADER_BYTES, Entry, SegmentReader, position
+from roost.storage.segments import segment_paths
+
+logger = logging.getLogger("roost.storage")
+
+_THREADS = 8  # most of the time is spent waiting for fsync
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What a recovery did."""
+
+    objects: int
+    commits: int
+
+
+def recover_all(directory: Path | str) -> Recovered:
+    """Recover the journals of every host that ever ran in this data directory, whatever their number was.
+
+    For the start of a system, before any host runs. Raises DataDirectoryError when one of them is running.
+    """
+    layout = DataDirectory(directory)
+    locks = [layout.slot(number) for number in layout.slots()]
+    try:
+        done = [recover_slot(layout, lock.path) for lock in locks]
+    finally:
+        for lock in locks:
+            lock.release()
+    return Recovered(sum(part.objects for part in done), sum(part.commits for part in done))
+
+
+def recover_slot(layout: DataDirectory, slot: Path) -> Recovered:
+    """Recover one host's journal; the caller holds its lock. Afterwards the journal is empty."""
+    readers: list[SegmentReader] = []
+    try:
+        readers += map(SegmentReader, segment_paths(slot))
+        used = sorted((reader for reader in readers if reader.sequence), key=lambda reader: reader.sequence)
+        done = _replay(layout, used)
+        for reader in used:
+            reader.clear(Files())
+    except OSError as error:
+        kind = StorageFullError if is_out_of_space(error) else StorageError
+        raise kind(f"the journal in {slot} cannot be recovered: {error}") from error
+    finally:
+        for reader in readers:
+            reader.close()
+    if done.commits:
+        logger.info("recovered %d commits of %d objects from %s", done.commits, done.objects, slot)
+    return done
+
+
+Places = list[tuple[SegmentReader, Entry]]
+
+
+def _replay(layout: DataDirectory, used: list[SegmentReader]) -> Recovered:
+    by_object: dict[tuple[str, bytes], Places] = {}
+    for reader, entry in _durable_entries(used):
+        record = decode_record(reader.read(entry))
+        by_object.setdefault((record.binding, record.key), []).append((reader, entry))
+    paths = [layout.object_path(binding, key) for binding, key in by_object]
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="roost-recovery") as threads:
+        list(threads.map(replay_object, paths, by_object.values()))
+    for parent in sorted({parent for path in paths for parent in (path.parent, path.parent.parent)}):
+        sync_directory(parent)
+    if paths:
+        sync_directory(layout.path / "objects")
+    return Recovered(len(paths), sum(map(len, by_object.values())))
+
+
+def _durable_entries(used: Iterable[SegmentReader]) -> Places:
+    """All entries in order, after checking that nothing that was durable once is missing."""
+    places: Places = []
+    ends: dict[int, int] = {}
+    claimed = 0
+    for reader in used:
+        end = HEADER_BYTES
+        for entry in reader.entries():
+            places.append((reader, entry))
+            claimed = max(claimed, entry.durable)
+            end = entry.offset + entry.length
+        ends[reader.sequence] = end
+        claimed = max(claimed, reader.durable_beyond(end))
+        _check_claim(reader, ends, claimed)
+    return places
+
+
+def _check_claim(reader: SegmentReader, ends: dict[int, int], claimed: int) -> None:
+    """Whether what we read reaches as far as the journal says that it was durable."""
+    reached = max(
+        (position(sequence, end) for sequence, end in ends.items() if position(sequence, 0) <= claimed),
+        default=claimed,
+    )
+    if claimed > reached:
+        raise StorageCorruptError(
+            f"the journal is damaged in or before {reader.path}: commits that were confirmed cannot be read."
+            " Restore the data directory from a copy, or move the journal away to go on without them"
+        )
+
+
+def replay_object(path: Path, places: Places) -> None:
+    """Bring one object's file to its last durable commit, durably."""
+    make_private(path.parent)
+    for suffix in ("-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    files = Files()
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        for reader, entry in places:
+            record = decode_record(reader.read(entry))
+            for number, image in record.images.items():
+                write_all(files, fd, image, (number - 1) * PAGE_BYTES)
+            os.ftruncate(fd, record.size_pages * PAGE_BYTES)
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,24 @@
+"""SQLite's errors, said in roost's words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+
+from roost.errors import StorageCorruptError, StorageError, StorageFullError
+
+
+def translated(error: apsw.Error | OSError, path: Path, size_max: int) -> StorageError:
+    """What a failure of an object's database means to the caller; to be raised from `error`."""
+    if isinstance(error, apsw.FullError):
+        return StorageFullError(
+            f"the database of the object is full: it reached {size_max} bytes, or the disk has no space left ({path})"
+        )
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+        return StorageCorruptError(f"{path} does not check out: {error}")
+    if isinstance(error, apsw.ConstraintError):
+        return StorageError(f"the turn was rolled back to the last good state: {error}")
+    if isinstance(error, (apsw.BusyError, apsw.LockedError)):
+        return StorageError(f"{path} is held by another program: {error}")
+    return StorageError(f"the database of the object failed: {error} ({path})")

@@ -1,0 +1,212 @@
+# The storage of one host: the right to its slot, its journal, and the files of its objects that are open.
+#
+#  (1) Whoever holds the slot's lock is the only one that opens files of its objects. Opening a store recovers the
+#      slot's journal first.
+#  (2) At most `open_databases_max` files stay open, those used last. A file that still has something the journal alone
+#      holds gets a checkpoint before it is closed; one in the middle of a turn or a commit stays open beyond the limit.
+#  (3) Everything here runs on one thread, the loop's, but for the journal's thread and those of the checkpoints.
+#  (4) A clean `close` leaves every file up to date and the journal empty. Anything less is what recovery is for.
+"""HostStore: where a host opens the storage of its objects."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+
+from roost.clock import Clock, SystemClock
+from roost.errors import StorageError
+from roost.ids import ObjectId
+from roost.limits import DEFAULTS, Limits
+from roost.storage.checkpoints import Checkpoints
+from roost.storage.database import Database
+from roost.storage.files import Files
+from roost.storage.journal import LocalLog
+from roost.storage.layout import DataDirectory
+from roost.storage.log import Log
+from roost.storage.object_storage import ObjectStorage
+from roost.storage.record import PAGE_BYTES
+from roost.storage.recovery import recover_slot
+from roost.storage.sqlite_errors import translated
+from roost.storage.template import Template
+from roost.storage.writer import Writer
+
+
+class HostStore:
+    """The storage of one host, from the moment its slot was taken until `close`.
+
+    `loop` is where callbacks come back: by default the running one. Without any, `settle()` waits for what is under way
+    and calls them; that is for tools and tests. `log` replaces the journal.
+
+    Raises DataDirectoryError when the directory cannot be used or another process runs this host, StorageCorruptError
+    when its journal is damaged.
+    """
+
+    def __init__(
+        self,
+        directory: Path | str,
+        slot: int = 0,
+        *,
+        limits: Limits = DEFAULTS,
+        clock: Clock | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        files: Files | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self._limits = limits
+        self._clock = clock or SystemClock()
+        self._loop = loop or _running_loop()
+        self._posted: deque[Callable[[], None]] = deque()
+        self._posting = threading.Condition()
+        self._writers: OrderedDict[bytes, Writer] = OrderedDict()
+        self._template = Template()
+        self._closed = False
+        self._layout = DataDirectory(directory)
+        self._lock = self._layout.slot(slot)
+        try:
+            self.recovered = recover_slot(self._layout, self._lock.path)
+            """What had to be recovered when the store was opened."""
+            self._log = log or self._open_journal(files)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._checkpoints = Checkpoints(self.post, self._checkpointed)
+
+    def _open_journal(self, files: Files | None) -> LocalLog:
+        return LocalLog(
+            self._lock.path,
+            segment_bytes=self._limits.journal_segment_bytes,
+            post=self.post,
+            files=files,
+            on_rolled=self._bring_up_to_date,
+        )
+
+    def open(self, object_id: ObjectId) -> ObjectStorage:
+        """The storage of an object, for one life of it. No file is touched before the first use."""
+        return ObjectStorage(object_id, self)
+
+    def writer(self, object_id: ObjectId, *, create: bool) -> Writer | None:
+        """The open file of an object; None when it has none and none is to be made."""
+        writer = self._writers.get(object_id.key)
+        if writer is not None:
+            self._writers.move_to_end(object_id.key)
+            if writer.failure is not None:
+                raise type(writer.failure)(*writer.failure.args)
+            if writer.name is None:
+                writer.name = object_id.name
+            return writer
+        if self._closed:
+            raise StorageError("the store was closed")
+        path = self._layout.object_path(object_id.binding, object_id.key)
+        if not create and not Database.exists(path):
+            return None
+        writer = self._open_writer(object_id, path)
+        self._writers[object_id.key] = writer
+        self._make_room()
+        return writer
+
+    def _open_writer(self, object_id: ObjectId, path: Path) -> Writer:
+        size_max = self._limits.object_bytes_max
+        try:
+            database = Database(path, self._template, size_max // PAGE_BYTES)
+            return Writer(object_id, database, self._log, self._clock, size_max, self._settled)
+        except (apsw.Error, OSError) as error:
+            raise translated(error, path, size_max) from error
+
+    # Which files are open, and up to date.
+
+    def _settled(self, writer: Writer) -> None:
+        if writer.due or writer.database.wal_bytes >= self._limits.checkpoint_bytes:
+            self._checkpoints.begin(writer)
+        elif len(self._writers) > self._limits.open_databases_max:
+            self._make_room()
+
+    def _bring_up_to_date(self, keys: set[bytes]) -> None:
+        """The journal went on to another segment: have the older ones let go of, so that they can be used again."""
+        for key in keys:
+            writer = self._writers.get(key)
+            if writer is not None:
+                writer.due = True
+                self._checkpoints.begin(writer)
+
+    def _make_room(self) -> None:
+        """Close what was not used for longest, or have it brought up to date so that it can be closed."""
+        excess = len(self._writers) - self._limits.open_databases_max
+        for writer in list(self._writers.values())[: max(excess, 0)]:
+            if not writer.may_checkpoint():
+                continue
+            if writer.database.wal_bytes:
+                self._checkpoints.begin(writer)
+            else:
+                self._drop(writer)
+
+    def _checkpointed(self, writer: Writer) -> None:
+        if writer.database.wal_bytes == 0:
+            writer.due = False
+        self._make_room()
+
+    def _drop(self, writer: Writer) -> None:
+        del self._writers[writer.key]
+        writer.close()
+
+    @property
+    def open_databases(self) -> int:
+        """How many files are open now."""
+        return len(self._writers)
+
+    # Waiting, and the end.
+
+    def post(self, function: Callable[[], None]) -> None:
+        """Have a function called on the owner's thread; from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(function)
+            return
+        with self._posting:
+            self._posted.append(function)
+            self._posting.notify_all()
+
+    def settle(self) -> None:
+        """Wait until the fate of every commit is known and no checkpoint runs, and call the callbacks; blocks."""
+        while True:
+            self._log.flush()
+            self._checkpoints.wait()
+            if not self._posted:
+                return
+            while self._posted:
+                self._posted.popleft()()
+
+    def checkpoint(self) -> None:
+        """Bring every file up to date that can be; blocks. For tools and tests."""
+        self.settle()
+        for writer in self._writers.values():
+            self._checkpoints.begin(writer)
+        self.settle()
+
+    def close(self) -> None:
+        """Make everything durable, close every file, give the slot back; blocks until it is done."""
+        if self._closed:
+            return
+        self._closed = True
+        self.settle()
+        for writer in self._writers.values():
+            writer.database.rollback()
+            writer.in_turn = False
+            if writer.database.wal_bytes:
+                self._checkpoints.begin(writer)
+        self.settle()
+        self._checkpoints.close()
+        for writer in list(self._writers.values()):
+            self._drop(writer)
+        self._log.close()
+        self._lock.release()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,0 +1,218 @@
+# One object's commits: from its database into the log, and what became of each.
+#
+#  (1) Commits of an object are numbered, growing, for ever: across restarts too. The number's base is kept in the
+#      object's file, in the same commit that first uses it.
+#  (2) A commit is confirmed in order. When the log refuses one, or fails it, the database goes back to the last commit
+#      that is durable: what is in memory never runs ahead of what will be found after a crash.
+#  (3) A checkpoint begins only when every commit is durable and no turn has the database open.
+"""The way of an object's commits into the log."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+import apsw
+import msgspec
+
+from roost.clock import Clock
+from roost.errors import StorageError, StorageFullError
+from roost.ids import ObjectId
+from roost.storage.database import Database, Images
+from roost.storage.log import Log, OnDurable
+from roost.storage.record import Record
+from roost.storage.sqlite_errors import translated
+
+_NUMBER_BITS = 21  # commits within a millisecond of base
+_REBASE_AFTER = 1 << (_NUMBER_BITS - 1)
+
+
+class Pending(msgspec.Struct):
+    """A commit whose fate the log has not told yet."""
+
+    number: int
+    mark: int
+    waiting: list[OnDurable]
+
+
+class Writer:
+    """The open file of one object, and its commits under way. `on_settled` is called when none is left."""
+
+    def __init__(
+        self,
+        object_id: ObjectId,
+        database: Database,
+        log: Log,
+        clock: Clock,
+        size_max: int,
+        on_settled: Callable[[Writer], None],
+    ) -> None:
+        self.key = object_id.key
+        self.binding = object_id.binding
+        self.name = object_id.name
+        self.database = database
+        self.number = 0
+        """The number of the last commit, 0 when there was none since the file was opened."""
+        self.durable = 0
+        """The number of the last commit that is durable."""
+        self.in_turn = False
+        """Whether a turn has the database open."""
+        self.checkpointing = False
+        self.due = False
+        """Whether a checkpoint is wanted as soon as one is possible."""
+        self.was_reset = False
+        """Whether everything was deleted at some time since the file was opened."""
+        self.failure: StorageError | None = None
+        """Why this file cannot be used any more in this process."""
+        self.on_lost: Callable[[StorageError], None] | None = None
+        """Told when commits failed and the database went back to before them."""
+        self._log = log
+        self._clock = clock
+        self._size_max = size_max
+        self._on_settled = on_settled
+        self._pending: deque[Pending] = deque()
+        self._stamped = False
+        self._base = 0
+        self._read_meta()
+
+    def _read_meta(self) -> None:
+        meta = dict(self.database.connection.execute("SELECT key, value FROM _roost_meta"))
+        self._base = int(meta.get("commit", 0))
+        self.name = meta.get("name", self.name)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every commit is durable."""
+        return not self._pending
+
+    def commit(self, on_durable: OnDurable) -> int:
+        """Commit the open transaction and hand it to the log; the number of the commit.
+
+        When nothing was changed, there is no commit, and `on_durable` is called as soon as the last one is durable.
+        Raises StorageError when it cannot be done; then the transaction never was.
+        """
+        before = self.database.mark
+        number, stamp = self._next_number()
+        try:
+            if stamp:
+                self._stamp(number)
+            images, size = self.database.commit()
+            if not images:
+                self.when_durable(on_durable)
+                return self.number
+            self._append(number, images, size, on_durable)
+        except (apsw.Error, OSError) as error:
+            self.undo(before)
+            raise self.explain(error) from error
+        except StorageError:
+            self.undo(before)
+            raise
+        self.database.born = True
+        if stamp:
+            self._base, self._stamped = number, True
+        return number
+
+    def _next_number(self) -> tuple[int, bool]:
+        """The next commit's number, and whether it is a new base, to be kept in the file."""
+        if self._stamped and self.number - self._base < _REBASE_AFTER:
+            return self.number + 1, False
+        past_former_life = self._base + (1 << _NUMBER_BITS)
+        return max(past_former_life, self.number + 1, self._clock.now_ms() << _NUMBER_BITS), True
+
+    def _stamp(self, number: int) -> None:
+        """Put into this commit what the file must know of its object; see (1)."""
+        if not self.database.born:
+            self.database.mark_born()
+        self.database.set_meta("commit", number)
+        if self.name is not None:
+            self.database.set_meta("name", self.name)
+
+    def _append(self, number: int, images: Images, size: int, on_durable: OnDurable) -> None:
+        record = Record(
+            key=self.key,
+            binding=self.binding,
+            commit=number,
+            previous=self.number,
+            epoch=self._log.epoch,
+            time_ms=self._clock.now_ms(),
+            size_pages=size,
+            images=images,
+        )
+        self._log.append(record, partial(self._landed, number))
+        self.number = number
+        self._pending.append(Pending(number, self.database.mark, [on_durable]))
+
+    def when_durable(self, callback: OnDurable) -> None:
+        """Call back once all commits so far are durable, or have failed; at once when that is known already."""
+        if self._pending:
+            self._pending[-1].waiting.append(callback)
+        else:
+            callback(self.failure)
+
+    def undo(self, mark: int) -> None:
+        """Drop the open transaction and whatever was committed after `mark`."""
+        try:
+            self.database.undo(mark)
+        except (apsw.Error, OSError) as error:
+            self.failure = self.explain(error)
+
+    def reset(self) -> None:
+        """Delete everything and open a transaction; `undo` brings it back until the next `commit`."""
+        self.database.reset()
+        self.was_reset = True
+        self._stamped = False
+
+    def explain(self, error: apsw.Error | OSError) -> StorageError:
+        """What an error of the database means to the caller."""
+        return translated(error, self.database.path, self._size_max)
+
+    def _landed(self, number: int, error: StorageError | None) -> None:
+        if not self._pending or self._pending[0].number != number:
+            return  # failed together with an earlier one
+        if error is not None:
+            self._fail(error)
+            return
+        commit = self._pending.popleft()
+        self.durable = number
+        self.database.durable_mark = commit.mark
+        for callback in commit.waiting:
+            callback(None)
+        if not self._pending:
+            self._on_settled(self)
+
+    def _fail(self, error: StorageError) -> None:
+        failed, self._pending = self._pending, deque()
+        self.number = self.durable
+        if isinstance(error, StorageFullError):
+            self._base = max(self._base, failed[-1].number)
+            self._stamped = False
+            self.undo(self.database.durable_mark)
+        else:
+            self.failure = error
+        if self.on_lost is not None:
+            self.on_lost(error)
+        for commit in failed:
+            for callback in commit.waiting:
+                callback(error)
+
+    # Checkpoints; see (3).
+
+    def may_checkpoint(self) -> bool:
+        """Whether a checkpoint may begin now."""
+        return self.settled and not self.in_turn and not self.checkpointing and self.failure is None
+
+    def checkpoint(self) -> None:
+        """Bring the file up to date, durably, and tell the log; on any thread, after `database.begin_checkpoint`."""
+        number = self.durable
+        self.database.move_pages()
+        self.database.sync()
+        self._log.let_go(self.key, number)
+
+    def close(self) -> None:
+        """Close the file; remove it when nothing was ever committed, or nothing since everything was deleted."""
+        healthy = self.settled and self.failure is None
+        if healthy and (not self.database.born or (self.was_reset and self.database.is_empty())):
+            self.database.remove()
+        else:
+            self.database.close()
