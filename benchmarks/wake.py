@@ -17,8 +17,8 @@ def main() -> None:
     page = report.Page("wake", "Waking from hibernation")
     page.text(
         f"{OBJECTS} objects with one socket each sleep; then each is sent one message, one after the other, and one "
-        "more. The first constructs the object, which reads a key of its storage under `block_concurrency_while` before "
-        f"it answers; the objects say themselves which message woke them. {ROUNDS} rounds. Latencies are of the "
+        "more. The first constructs the object, which reads a key of its storage under `block_concurrency_while` "
+        f"before it answers; the objects say themselves which message woke them. {ROUNDS} rounds. Latencies are of the "
         "way there and back. " + report.CORES
     )
     result = measure.run_once(
