@@ -1,0 +1,230 @@
+"""The WebSockets that this gateway holds: by number, by object, by tag.
+
+(1) A socket has a number that no other has ever had: the gateway's incarnation, then a counter.
+(2) A message to a set of sockets is encoded once, and its order is the same at every socket of the set.
+(3) A text equal to the object's automatic request is answered here, in order with all else that is sent, and only
+    told. Neither happens on a socket that is closing.
+(4) The object's set lives as long as one of its hibernating sockets; so does its automatic response.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from roost.clock import Clock
+from roost.gateway.cork import Cork
+from roost.gateway.flow import Account
+from roost.gateway.framing import encode_message
+from roost.gateway.socket_owner import SocketOwner
+from roost.gateway.websocket import HeldConnection
+from roost.link import frames
+from roost.link.frames import Message, ObjectRef, RolledSocket, SocketGrant
+
+SERVICE_RESTART = 1012
+
+
+class ObjectSockets:
+    """The hibernating sockets of one object."""
+
+    __slots__ = ("auto_frame", "auto_request", "auto_response", "by_tag", "count", "key", "open")
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.open: dict[ClientSocket, None] = {}
+        """Oldest first; those that are closing are not among them."""
+        self.by_tag: dict[str, dict[ClientSocket, None]] = {}
+        self.count = 0
+        """With those that are closing."""
+        self.auto_response: tuple[str, str] | None = None
+        self.auto_request: str | None = None
+        self.auto_frame = b""
+
+    def set_auto_response(self, pair: tuple[str, str] | None) -> None:
+        self.auto_response = pair
+        self.auto_request = None if pair is None else pair[0]
+        self.auto_frame = b"" if pair is None else encode_message(pair[1])
+
+    def add(self, socket: ClientSocket) -> None:
+        self.open[socket] = None
+        for tag in socket.tags:
+            self.by_tag.setdefault(tag, {})[socket] = None
+
+    def discard(self, socket: ClientSocket) -> None:
+        if socket not in self.open:
+            return
+        del self.open[socket]
+        for tag in socket.tags:
+            tagged = self.by_tag[tag]
+            tagged.pop(socket, None)
+            if not tagged:
+                del self.by_tag[tag]
+
+
+_NOBODY = ObjectSockets(b"")
+"""The set of an active socket: it takes part in no broadcast and has no automatic response."""
+
+
+class ClientSocket(Account):
+    """One client's socket: who owns it, what is known of it, and the connection that holds it."""
+
+    __slots__ = (
+        "attachment",
+        "auto_response_ms",
+        "connection",
+        "group",
+        "hibernating",
+        "number",
+        "object",
+        "owner",
+        "protocol",
+        "sockets",
+        "tags",
+    )
+
+    connection: HeldConnection
+
+    def __init__(
+        self, number: int, grant: SocketGrant, protocol: str, sockets: HeldSockets, owner: SocketOwner
+    ) -> None:
+        super().__init__()
+        self.number = number
+        self.object: ObjectRef = grant.object
+        self.tags = grant.tags
+        self.hibernating = grant.hibernating
+        self.attachment = grant.attachment
+        self.protocol = protocol
+        self.auto_response_ms: int | None = None
+        self.group = _NOBODY
+        self.sockets = sockets
+        self.owner = owner
+
+    def rolled(self) -> RolledSocket:
+        """As it is told to a host that has come back."""
+        return RolledSocket(
+            self.number,
+            self.object,
+            self.tags,
+            self.attachment,
+            self.protocol,
+            self.auto_response_ms,
+            self.group.auto_response,
+        )
+
+    def close(self, code: int | None, reason: str = "") -> None:
+        """Begin the closing handshake; nothing more is sent on it."""
+        self.group.discard(self)
+        self.connection.close(code, reason)
+
+    # -- what its connection tells -------------------------------------------------------------------------------------
+
+    def on_message(self, data: Message, size: int) -> None:
+        group = self.group
+        if group.auto_request is not None and data == group.auto_request:
+            self.connection.write(group.auto_frame)
+            self.auto_response_ms = self.sockets.clock.now_ms()
+            self.owner.socket_auto_answered(self)
+            return
+        self.owner.socket_message(self, data, size)
+
+    def on_failed(self, message: str) -> None:
+        self.owner.socket_failed(self, message)
+
+    def on_closed(self, code: int, reason: str, was_clean: bool) -> None:
+        self.sockets.remove(self)
+        self.owner.socket_closed(self, code, reason, was_clean)
+
+    # -- what flow control asks ----------------------------------------------------------------------------------------
+
+    def stop_reading(self) -> None:
+        self.connection.pause_reading()
+
+    def start_reading(self) -> None:
+        self.connection.resume_reading()
+
+
+class HeldSockets:
+    """All sockets of a gateway."""
+
+    def __init__(self, incarnation: int, clock: Clock, cork: Cork) -> None:
+        self.clock = clock
+        self.by_number: dict[int, ClientSocket] = {}
+        self._groups: dict[bytes, ObjectSockets] = {}
+        self._cork = cork
+        self.on_removed: Callable[[], None] = lambda: None
+        """Called when a socket is gone."""
+        self._numbers = itertools.count((incarnation << 32) + 1)
+
+    def __len__(self) -> int:
+        return len(self.by_number)
+
+    def add(self, grant: SocketGrant, protocol: str, owner: SocketOwner) -> ClientSocket:
+        """The socket of a grant whose client is here; its `connection` is for the caller to set, at once."""
+        socket = ClientSocket(next(self._numbers), grant, protocol, self, owner)
+        self.by_number[socket.number] = socket
+        if grant.hibernating:
+            socket.group = self._group(grant)
+            socket.group.count += 1
+            socket.group.add(socket)
+        return socket
+
+    def remove(self, socket: ClientSocket) -> None:
+        """Its connection is closed."""
+        if self.by_number.pop(socket.number, None) is None:
+            return
+        self.on_removed()
+        group = socket.group
+        if group is _NOBODY:
+            return
+        group.discard(socket)
+        group.count -= 1
+        if not group.count:
+            del self._groups[group.key]
+
+    def _group(self, grant: SocketGrant) -> ObjectSockets:
+        key = grant.object.key
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = ObjectSockets(key)
+            group.set_auto_response(grant.auto_response)
+        return group
+
+    # -- what hosts ask ------------------------------------------------------------------------------------------------
+
+    def send(self, frame: frames.Send) -> None:
+        by_number = self.by_number
+        encoded = encode_message(frame.data)
+        if len(frame.sockets) == 1:
+            socket = by_number.get(frame.sockets[0])
+            if socket is not None:
+                socket.connection.write(encoded)
+            return
+        found = [by_number[number].connection for number in frame.sockets if number in by_number]
+        self._cork.write_all([connection for connection in found if connection.is_open], encoded)
+
+    def send_to_tagged(self, frame: frames.SendToTagged) -> None:
+        group = self._groups.get(frame.object)
+        if group is None:
+            return
+        members = group.open if frame.tag is None else group.by_tag.get(frame.tag, {})
+        excluded = frame.excluded
+        if excluded:
+            connections = [socket.connection for socket in members if socket.number not in excluded]
+        else:
+            connections = [socket.connection for socket in members]
+        self._cork.write_all(connections, encode_message(frame.data))
+
+    def close_socket(self, frame: frames.CloseSocket) -> None:
+        socket = self.by_number.get(frame.socket)
+        if socket is not None:
+            socket.close(frame.code, frame.reason)
+
+    def attach(self, frame: frames.Attach) -> None:
+        socket = self.by_number.get(frame.socket)
+        if socket is not None:
+            socket.attachment = frame.attachment
+
+    def auto_respond(self, frame: frames.AutoRespond) -> None:
+        group = self._groups.get(frame.object)
+        if group is not None:
+            group.set_auto_response(frame.pair)

@@ -1,0 +1,123 @@
+"""picows reads the frames of a client that is connected already, and does nothing else.
+
+picows wants to own a connection from the handshake on and to write to it. Here the handshake is over, and writing has
+its own order and bounds, so picows is given a transport that goes nowhere and a request that it likes:
+
+ (1) Its handshake response is dropped.
+ (2) The only other thing it writes is a Close frame, when the client broke the protocol. It may do so *before* it hands
+     over the last good frame of the same read; whoever is told waits for the end of the read (`call_soon`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from picows import WSListener
+from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]  # not in its type hints
+
+_REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: roost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+READ_BUFFER_BYTES = 4_096
+"""To start with; picows doubles it as needed and never gives anything back."""
+
+
+class OnBreach(Protocol):
+    """Called once when the client broke the protocol, possibly before its last good frame."""
+
+    def __call__(self, code: int, message: str) -> None: ...
+
+
+class _NoSocket:
+    """What picows asks for the socket's options and number."""
+
+    def setsockopt(self, *_: Any) -> None:
+        pass
+
+    def getsockopt(self, *_: Any) -> int:
+        return 0
+
+    def fileno(self) -> int:
+        return -1
+
+
+class _NoLog:
+    """picows tells of breaches through its logger too; they are reported by the gateway with the socket's facts."""
+
+    def isEnabledFor(self, _: int) -> bool:  # noqa: N802 - the name in logging
+        return False
+
+    def log(self, *_: Any) -> None:
+        pass
+
+    debug = info = warning = error = exception = log
+
+
+_NO_SOCKET = _NoSocket()
+_NO_LOG = _NoLog()
+
+
+class _Sink:
+    """The transport that picows has."""
+
+    __slots__ = ("_handshake_written", "_on_breach")
+
+    def __init__(self, on_breach: OnBreach) -> None:
+        self._on_breach = on_breach
+        self._handshake_written = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return _NO_SOCKET if name == "socket" else default
+
+    def get_write_buffer_size(self) -> int:
+        return 1  # never empty, so that picows writes through `write` and not to the socket's number
+
+    def write(self, data: bytes) -> None:
+        if not self._handshake_written:
+            self._handshake_written = True
+            return
+        frame = bytes(data)
+        self._on_breach(int.from_bytes(frame[2:4], "big"), frame[4:].decode(errors="replace"))
+
+    def close(self) -> None:
+        pass  # 10 ms after a breach; what happens then is not for picows to say
+
+    abort = close
+
+
+def make_reader(listener: WSListener, on_breach: OnBreach, message_bytes_max: int) -> asyncio.BufferedProtocol:
+    """A protocol for a client whose handshake is answered; it hands frames to `listener.on_ws_frame`."""
+    reader = WSProtocol(
+        None,  # host and port, for clients
+        None,  # path, for clients
+        False,  # is_client_side
+        lambda _request: listener,
+        _NO_LOG,
+        True,  # disconnect_on_exception: what the listener raises ends as a breach with 1011
+        None,  # no handshake timeout
+        False,  # no auto-ping
+        None,
+        None,
+        WSAutoPingStrategy.PING_WHEN_IDLE,
+        False,  # no auto-pong
+        message_bytes_max,
+        None,
+        READ_BUFFER_BYTES,
+    )
+    reader.connection_made(_Sink(on_breach))
+    feed(reader, _REQUEST)
+    protocol: asyncio.BufferedProtocol = reader
+    return protocol
+
+
+def feed(reader: asyncio.BufferedProtocol, data: bytes) -> None:
+    """Let it read bytes that were received before it was there."""
+    left = memoryview(data)
+    while left:
+        buffer = memoryview(reader.get_buffer(-1))
+        size = min(len(buffer), len(left))
+        buffer[:size] = left[:size]
+        reader.buffer_updated(size)
+        left = left[size:]

@@ -1,0 +1,180 @@
+"""The gateway: the process's listening socket, and all clients that came through it."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import resource
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+
+from roost.clock import Clock
+from roost.gateway.connection import ClientConnection
+from roost.gateway.deadlines import Deadlines
+from roost.gateway.host_links import HostLinks
+from roost.gateway.http1 import RequestHead
+from roost.gateway.responses import DateLine
+from roost.gateway.websocket import Shared
+from roost.limits import Limits
+from roost.observer import Observer
+
+BACKLOG = 4_096
+GOING_AWAY = 1001
+
+
+class Gateway:
+    """Speaks HTTP and WebSocket with clients, and frames with the hosts; runs no code of the application.
+
+    `start` it on the loop it is to live on, once `hosts` is there; `stop` ends it and leaves nothing behind.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Clock,
+        observer: Observer,
+        assets: object | None,
+        hosts: HostLinks,
+        *,
+        trusted_proxies: Iterable[str] = (),
+        health_path: str | None = "/_roost/health",
+    ) -> None:
+        self.limits = limits
+        self.observer = observer
+        self.links = hosts
+        hosts.sockets.on_removed = self._note_change
+        self.shared = Shared(limits, hosts.cork, Deadlines(clock))
+        self.date = DateLine(lambda: clock.now_ms() / 1000)
+        self.is_draining = False
+        self._clock = clock
+        self._health_path = health_path
+        self._trusted = [ipaddress.ip_network(network) for network in trusted_proxies]
+        self._server: asyncio.Server | None = None
+        self._clients: set[ClientConnection] = set()
+        self._changed: asyncio.Future[None] | None = None
+
+    # -- its life ------------------------------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        reuse_port: bool = False,
+        sock: socket.socket | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> tuple[str, int]:
+        """Begin to accept clients and to link with the hosts; the address that it listens at.
+
+        With `sock`, a bound socket, it listens there. Raises OSError when the address cannot be had.
+        """
+        raise_descriptor_limit()
+        loop = asyncio.get_running_loop()
+        if sock is not None:
+            server = await loop.create_server(self._client, sock=sock, ssl=tls, backlog=BACKLOG)
+        else:
+            server = await loop.create_server(
+                self._client, host, port, ssl=tls, backlog=BACKLOG, reuse_port=reuse_port or None
+            )
+        self._server = server
+        self.links.start()
+        name = server.sockets[0].getsockname()
+        return str(name[0]), int(name[1])
+
+    async def drain(self) -> None:
+        """Accept nobody, let the requests under way finish, and end what then still runs. WebSockets stay."""
+        self.is_draining = True
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for client in list(self._clients):
+            client.close_if_idle()
+        await self._until(lambda: not self._clients, self.limits.drain_seconds_max)
+        for client in list(self._clients):
+            client.abort()
+
+    async def stop(self, code: int = GOING_AWAY) -> None:
+        """Drain, close every WebSocket with `code`, and part from the hosts."""
+        await self.drain()
+        sockets = self.links.sockets
+        reason = "going away" if code == GOING_AWAY else "service restart"
+        for client in list(sockets.by_number.values()):
+            client.close(code, reason)
+        await self._until(lambda: not sockets.by_number, 2 * self.limits.close_seconds_max)
+        self.shared.cork.flush()
+        await self.links.stop()
+        self.shared.deadlines.close()
+
+    async def _until(self, holds: Callable[[], bool], seconds: float) -> None:
+        """Wait until it holds, or so long."""
+        due = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_later(seconds, lambda: None if due.done() else due.set_result(None))
+        while not holds() and not due.done():
+            self._changed = asyncio.get_running_loop().create_future()
+            await asyncio.wait({due, self._changed}, return_when=asyncio.FIRST_COMPLETED)
+        self._changed = None
+        timer.cancel()
+
+    # -- what its clients ask ------------------------------------------------------------------------------------------
+
+    def admit(self, client: ClientConnection) -> bool:
+        """Whether there is room for it."""
+        if len(self._clients) + len(self.links.sockets) >= self.limits.connections_max:
+            return False
+        self._clients.add(client)
+        return True
+
+    def forget(self, client: ClientConnection) -> None:
+        self._clients.discard(client)
+        self._note_change()
+
+    def trusts(self, peer: object) -> bool:
+        """Whether the peer is a proxy whose word on the scheme counts."""
+        if not self._trusted or not isinstance(peer, tuple):
+            return False
+        address = ipaddress.ip_address(peer[0])
+        return any(address in network for network in self._trusted)
+
+    def answer(self, client: ClientConnection, head: RequestHead) -> bool:
+        """Answer what needs no host; False when it is not the gateway's to answer."""
+        if self._health_path is None or head.target.partition("?")[0] != self._health_path:
+            return False
+        if head.method not in ("GET", "HEAD"):
+            return False
+        self._answer_health(client, head)
+        return True
+
+    def _answer_health(self, client: ClientConnection, head: RequestHead) -> None:
+        up = len(self.links.up())
+        serving = up > 0 and not self.is_draining
+        status = {"status": "serving" if serving else "unavailable", "hosts": up, "sockets": len(self.links.sockets)}
+        body = json.dumps(status).encode()
+        lines = [
+            ("Content-Type", "application/json"),
+            ("Cache-Control", "no-store"),
+            ("Content-Length", str(len(body))),
+        ]
+        keep_alive = client.keeps_alive and client.body_ended
+        client.send_head(200 if serving else 503, lines, keep_alive)
+        if head.method == "GET":
+            client.send(body)
+        client.finish(keep_alive)
+
+    def _client(self) -> ClientConnection:
+        return ClientConnection(self)
+
+    def _note_change(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+
+def raise_descriptor_limit() -> None:
+    """As many open files as this process may have: every client is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError):
+            return  # an "unlimited" that the kernel does not grant: what there was must do

@@ -1,0 +1,362 @@
+"""One client's open WebSocket (RFC 6455): frames in, messages out, and the closing handshake.
+
+ (1) Messages reach the keeper in the order in which the client sent them, each whole.
+ (2) Frames leave in the order in which they were written; after a Close frame, none.
+ (3) The keeper hears `on_closed` once, after everything else, and nothing after it.
+ (4) A client that breaks the protocol gets a Close frame with the code that says so; before that, its good messages
+     were handed over. The keeper hears `on_failed`, then `on_closed`, not clean.
+ (5) At most `socket_send_bytes_max` wait for a client that does not read; one message alone is always let through to a
+     client that has read everything before it.
+
+States: OPEN -> CLOSING (our Close frame is sent) -> CLOSED (the keeper was told; the transport may live on a little).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+from typing import Any, Protocol
+
+from picows import WSFrame, WSListener, WSMsgType
+
+from roost.gateway.cork import Cork
+from roost.gateway.deadlines import Deadlines
+from roost.gateway.framing import PING, PONG, encode_close, encode_control, may_be_received
+from roost.gateway.lingering import linger
+from roost.gateway.picows_reader import feed, make_reader
+from roost.held_socket import CLOSED, CLOSING, OPEN
+from roost.limits import Limits
+from roost.link.frames import Message
+
+_TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
+_PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
+
+PROTOCOL_ERROR, INVALID_TEXT, TOO_BIG, TRY_AGAIN_LATER = 1002, 1007, 1009, 1013
+LOST = (1006, "disconnected without sending Close", False)
+SHRINK_BYTES = 256 * 1024
+"""After a message of this size its reader is made anew: picows keeps the largest buffer it ever needed."""
+
+_PING_FRAME = encode_control(PING)
+
+
+class Keeper(Protocol):
+    """Whoever keeps the connection, and is told what its client does."""
+
+    def on_message(self, data: Message, size: int) -> None: ...
+
+    def on_failed(self, message: str) -> None: ...
+
+    def on_closed(self, code: int, reason: str, was_clean: bool) -> None: ...
+
+
+class Shared:
+    """What all connections of a gateway have in common."""
+
+    __slots__ = ("close_seconds", "cork", "deadlines", "limits", "ping_slots", "pong_slots")
+
+    def __init__(self, limits: Limits, cork: Cork, deadlines: Deadlines) -> None:
+        self.limits = limits
+        self.cork = cork
+        self.deadlines = deadlines
+        self.close_seconds = limits.close_seconds_max
+        self.ping_slots = deadlines.slots(limits.ping_seconds)
+        self.pong_slots = deadlines.slots(limits.pong_seconds_max)
+
+
+class HeldConnection(WSListener):
+    """The connection of a client whose handshake was answered with 101.
+
+    Others know `write`, `is_open`, `close`, `pause_reading`, `resume_reading`, `abort`, and the keeper's calls.
+    """
+
+    __slots__ = (
+        "_behind",
+        "_fragments",
+        "_heard_slot",
+        "_keeper",
+        "_pinged_slot",
+        "_reader",
+        "_reading",
+        "_shared",
+        "_transport",
+        "deadline_slot",
+        "pending",
+        "state",
+    )
+
+    def __init__(self, transport: asyncio.Transport, shared: Shared, keeper: Keeper) -> None:
+        self.state = OPEN
+        self.pending: list[bytes] = []
+        self.deadline_slot = 0
+        self._transport = transport
+        self._shared = shared
+        self._keeper = keeper
+        self._reader: asyncio.BufferedProtocol | None = None
+        self._reading = False
+        self._behind = False
+        self._fragments: _Fragments | None = None
+        self._pinged_slot = 0
+        self._heard_slot = 0
+
+    def start(self, received: bytes) -> None:
+        """Take the transport over, and read first what was received behind the handshake."""
+        self._transport.pause_reading()
+        self._transport.set_write_buffer_limits(high=0)  # so that pause and resume say exactly whether it is behind
+        self._make_reader()
+        self._watch_silence()
+        if received and self._reader is not None:
+            feed(self._reader, received)
+        if self.state != CLOSED:
+            self.resume_reading()
+
+    # -- what others ask of it -----------------------------------------------------------------------------------------
+
+    def write(self, frame: bytes) -> None:
+        """Queue a frame for this turn; dropped unless open."""
+        if self.state == OPEN:
+            self._shared.cork.write(self, frame)
+
+    def close(self, code: int | None, reason: str = "") -> None:
+        """Begin the closing handshake; the keeper hears `on_closed` when the client has answered, or too late."""
+        if self.state != OPEN:
+            return
+        self._shared.cork.write(self, encode_close(code, reason))
+        self.state = CLOSING
+        self._fragments = None
+        self._shared.deadlines.set(self, self._shared.close_seconds)
+        self.resume_reading()  # its Close frame must be seen
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what is written now will be sent."""
+        return bool(self.state == OPEN)
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        self._transport.abort()
+
+    def pause_reading(self) -> None:
+        if self._reading and self.state == OPEN:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._reading and not self._transport.is_closing():
+            self._reading = True
+            self._transport.resume_reading()
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Called by the cork."""
+        pending = self.pending
+        data = pending[0] if len(pending) == 1 else b"".join(pending)
+        if self._behind:
+            waiting = self._transport.get_write_buffer_size()
+            if waiting and self._is_over(waiting + len(data)):
+                self._overflow()
+                return
+        self._transport.write(data)
+        if self._behind and len(pending) > 1 and self._is_over(self._transport.get_write_buffer_size()):
+            self._overflow()
+        pending.clear()
+
+    def _is_over(self, size: int) -> bool:
+        return size > self._shared.limits.socket_send_bytes_max
+
+    def pause_writing(self) -> None:
+        self._behind = True
+
+    def resume_writing(self) -> None:
+        self._behind = False
+
+    def _overflow(self) -> None:
+        """The client does not read. What waits for it is in order, so the Close frame can only come behind it."""
+        self.pending.clear()
+        closing = self.state
+        self.state = CLOSED
+        if closing == OPEN:
+            self._transport.write(encode_close(TRY_AGAIN_LATER, "too slow"))
+        self._part()
+        if closing != CLOSED:
+            self._keeper.on_closed(TRY_AGAIN_LATER, "too slow: what was sent to it was not read", False)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def on_ws_frame(self, _: Any, frame: WSFrame) -> None:
+        """Called by picows, for each frame."""
+        kind = frame.msg_type
+        self._heard_slot = self._shared.deadlines.slot
+        if self.state == OPEN:
+            if frame.rsv1 or frame.rsv2 or frame.rsv3:
+                self._breach(PROTOCOL_ERROR, "a reserved bit is set, and no extension was negotiated")
+            elif kind is _TEXT and frame.fin and self._fragments is None:
+                self._on_text(frame)
+            elif kind is _BINARY and frame.fin and self._fragments is None:
+                self._on_binary(frame)
+            else:
+                self._on_rare(kind, frame)
+        elif kind is _CLOSE and self.state == CLOSING:
+            self._on_close(frame)
+
+    def _on_text(self, frame: WSFrame) -> None:
+        try:
+            text = frame.get_payload_as_utf8_text()
+        except UnicodeDecodeError:
+            self._breach(INVALID_TEXT, "a text message is not valid UTF-8")
+            return
+        size = frame.payload_size
+        self._keeper.on_message(text, size)
+        if size >= SHRINK_BYTES:
+            self._shrink(frame)
+
+    def _on_binary(self, frame: WSFrame) -> None:
+        size = frame.payload_size
+        self._keeper.on_message(frame.get_payload_as_bytes(), size)
+        if size >= SHRINK_BYTES:
+            self._shrink(frame)
+
+    def _on_rare(self, kind: WSMsgType, frame: WSFrame) -> None:
+        if kind is _PING:
+            self.write(encode_control(PONG, frame.get_payload_as_bytes()))
+        elif kind is _CLOSE:
+            self._on_close(frame)
+        elif kind is not _PONG:
+            self._on_fragment(kind, frame)
+
+    def _on_fragment(self, kind: WSMsgType, frame: WSFrame) -> None:
+        if (kind is _CONTINUATION) != (self._fragments is not None):
+            missing = "a fragmented message was not finished" if self._fragments else "no message is there to continue"
+            self._breach(PROTOCOL_ERROR, missing)
+            return
+        if self._fragments is None:
+            self._fragments = _Fragments(kind is _TEXT)
+        try:
+            self._fragments.add(frame.get_payload_as_bytes(), bool(frame.fin))
+        except UnicodeDecodeError:
+            self._breach(INVALID_TEXT, "a text message is not valid UTF-8")
+            return
+        if self._fragments.size > self._shared.limits.message_bytes_max:
+            self._breach(TOO_BIG, f"a message is larger than {self._shared.limits.message_bytes_max} bytes")
+        elif frame.fin:
+            message, self._fragments = self._fragments, None
+            self._keeper.on_message(message.joined(), message.size)
+
+    def _on_close(self, frame: WSFrame) -> None:
+        payload = frame.get_payload_as_bytes()
+        code = int.from_bytes(payload[:2], "big") if payload else None
+        if code is not None and not may_be_received(code):
+            self._breach(PROTOCOL_ERROR, f"a Close frame cannot have the code {code}")
+            return
+        reason = payload[2:].decode()  # picows has checked it
+        if self.state == OPEN:
+            self._shared.cork.write(self, encode_close(code, reason))
+        self.state = CLOSED
+        self._end()
+        self._keeper.on_closed(1005 if code is None else code, reason, True)
+
+    def _breach(self, code: int, message: str) -> None:
+        """The client broke the protocol. Called by picows too, perhaps before the last good frame: so act later."""
+        if self.state == OPEN and self._reading:
+            self._reading = False
+            self._transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._fail, code, message)
+
+    def _fail(self, code: int, message: str) -> None:
+        if self.state == CLOSED:
+            return
+        if self.state == OPEN:
+            self._shared.cork.write(self, encode_close(code, message))
+        self.state = CLOSED
+        self._part()
+        self._keeper.on_failed(message)
+        self._keeper.on_closed(code, message, False)
+
+    # -- silence -------------------------------------------------------------------------------------------------------
+
+    def _watch_silence(self) -> None:
+        self._heard_slot = self._shared.deadlines.now()
+        self._shared.deadlines.set_slot(self, self._heard_slot + self._shared.ping_slots)
+
+    def on_deadline(self) -> None:
+        """The client was silent too long, or owes its half of the closing handshake."""
+        if self.state != OPEN:
+            self._transport.abort()
+            return
+        now = self._shared.deadlines.now()
+        ping_slot = self._heard_slot + self._shared.ping_slots
+        if ping_slot > now:
+            self._shared.deadlines.set_slot(self, ping_slot)
+        elif self._heard_slot < self._pinged_slot:
+            self._transport.abort()
+        else:
+            self._pinged_slot = now
+            self.write(_PING_FRAME)
+            self._shared.deadlines.set_slot(self, now + self._shared.pong_slots)
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def on_ws_disconnected(self, _: Any) -> None:
+        """Called by picows when the transport is lost."""
+        self._shared.deadlines.clear(self)
+        self._reader = None
+        self.pending.clear()
+        if self.state != CLOSED:
+            self.state = CLOSED
+            self._keeper.on_closed(*LOST)
+
+    def _end(self) -> None:
+        """Both halves of the closing handshake are done."""
+        self._write_rest()
+        self._transport.close()
+        self._shared.deadlines.set(self, self._shared.close_seconds)
+
+    def _part(self) -> None:
+        """The client still has to learn that it is over."""
+        self._write_rest()
+        self._shared.deadlines.clear(self)
+        if not self._transport.is_closing():
+            linger(self._transport, self._shared.deadlines, self._shared.close_seconds)
+        self._reader = None
+
+    def _write_rest(self) -> None:
+        if self.pending:
+            self._transport.write(b"".join(self.pending))
+            self.pending.clear()
+
+    # -- the reader ----------------------------------------------------------------------------------------------------
+
+    def _make_reader(self) -> None:
+        self._reader = make_reader(self, self._breach, self._shared.limits.message_bytes_max)
+        self._transport.set_protocol(self._reader)
+
+    def _shrink(self, frame: WSFrame) -> None:
+        """Let go of a large buffer, where nothing of a next frame is in it."""
+        if frame.last_in_buffer and not frame.tail_size and self._reading and self.state == OPEN:
+            self._reading = False
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._finish_shrinking)
+
+    def _finish_shrinking(self) -> None:
+        if self.state != CLOSED and not self._transport.is_closing():
+            self._make_reader()
+            self.resume_reading()
+
+
+class _Fragments:
+    """A message whose last frame has not come."""
+
+    __slots__ = ("_decoder", "_pieces", "size")
+
+    def __init__(self, is_text: bool) -> None:
+        self.size = 0
+        self._pieces: list[Any] = []
+        self._decoder = codecs.getincrementaldecoder("utf-8")() if is_text else None
+
+    def add(self, payload: bytes, final: bool) -> None:
+        """Raises UnicodeDecodeError as soon as a text cannot become valid any more."""
+        self.size += len(payload)
+        self._pieces.append(self._decoder.decode(payload, final) if self._decoder is not None else payload)
+
+    def joined(self) -> Message:
+        return "".join(self._pieces) if self._decoder is not None else b"".join(self._pieces)
