@@ -67,6 +67,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pong_seconds_max: float = 30.0  # for anything to come back; then 1006
     connections_max: int = 100_000  # per gateway
 
+    # host
+    entrypoint_requests_max: int = 20_000  # in the entrypoint at once, per host; beyond it OverloadedError
+    roll_seconds_max: float = 2.0  # for the gateways to tell a new host which sockets they hold
+    blocked_seconds_max: float = 1.0  # of a loop that does not turn, before it is reported with its stack
+
     # processes
     drain_seconds_max: float = 30.0
     host_wait_seconds_max: float = 10.0  # how long a request waits for a host that is being replaced; then 503
