@@ -1,0 +1,1 @@
+"""Starts, watches, replaces and stops the processes of one machine: gateways and hosts."""

@@ -1,0 +1,59 @@
+"""What `roost ps` shows: the state of a running roost, as plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class ObjectReport(msgspec.Struct, frozen=True):
+    """One object in memory, or asleep with sockets."""
+
+    binding: str
+    id: str
+    name: str | None
+    state: str
+    sockets: int
+    pinned_by: list[str]
+    """Why it may not hibernate; empty where it may."""
+    idle_seconds: float | None
+    meter: dict[str, Any]
+
+
+class HostReport(msgspec.Struct, frozen=True):
+    app: str
+    objects: list[ObjectReport]
+    peers: int
+    """Gateways and hosts that are linked to it."""
+    resident_bytes: int
+
+
+class GatewayReport(msgspec.Struct, frozen=True):
+    connections: int
+    """Of clients, with or without a WebSocket."""
+    sockets: int
+    hosts: int
+    """Hosts that it is linked to."""
+    resident_bytes: int
+
+
+class ProcessReport(msgspec.Struct, frozen=True):
+    """A process of the system; `host` or `gateway` is None where it has not answered."""
+
+    role: str
+    number: int
+    pid: int
+    state: str
+    """`serving`, `silent` (it does not answer), or `gone` (another is being started)."""
+    age_seconds: float
+    host: HostReport | None = None
+    gateway: GatewayReport | None = None
+
+
+class SystemReport(msgspec.Struct, frozen=True):
+    app: str
+    url: str
+    data: str
+    pid: int
+    processes: list[ProcessReport]

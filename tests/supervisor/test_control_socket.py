@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+
+from roost.supervisor.control_socket import NotRunningError, ask, open_control_socket
+from roost.supervisor.data_directory import claim
+from roost.supervisor.report import HostReport, ObjectReport, ProcessReport, SystemReport
+
+OBJECT = ObjectReport("ROOM", "00ff", "x", "idle", 2, ["active WebSocket"], None, {"turns": 3, "events": {"fetch": 1}})
+REPORT = SystemReport(
+    "app.py", "http://x", "/d", 1, [ProcessReport("host", 0, 2, "serving", 1.5, HostReport("app", [OBJECT], 1, 9))]
+)
+
+
+async def report() -> SystemReport:
+    return REPORT
+
+
+async def test_whoever_asks_gets_the_report_whole(tmp_path: Path) -> None:
+    with contextlib.closing(claim(tmp_path)) as directory:
+        path = directory.make_sockets().control
+        async with contextlib.aclosing(await open_control_socket(path, report)):
+            assert os.stat(path).st_mode & 0o777 == 0o600
+            assert await ask(tmp_path) == REPORT
+            assert await ask(tmp_path) == REPORT
+
+
+async def test_without_a_roost_that_is_what_the_error_says(tmp_path: Path) -> None:
+    with pytest.raises(
+        NotRunningError, match=r"no roost runs on the data directory .*nothing answers at .*control\.sock"
+    ):
+        await ask(tmp_path)
+
+
+async def test_a_roost_that_stops_meanwhile_is_an_error_too(tmp_path: Path) -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    with contextlib.closing(claim(tmp_path)) as directory:
+        server = await asyncio.start_unix_server(hang_up, directory.make_sockets().control)
+        with pytest.raises(NotRunningError, match="stopped before it answered"):
+            await ask(tmp_path)
+        server.close()
