@@ -23,11 +23,11 @@ types: $(VENV)/.installed-test
 	$(BIN)/mypy --strict src tests
 
 tests: $(VENV)/.installed-test
-	@.ci/system chromium:chromium gcc:gcc || echo "the tests that need these will fail and say so" >&2
+	@.ci/system chromium:chromium "gcc:gcc libc6-dev" || echo "the tests that need these will fail and say so" >&2
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(VENV)/.installed
-	@.ci/system gcc:gcc
+	@.ci/system "gcc:gcc libc6-dev"
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(VENV)/.installed-docs
