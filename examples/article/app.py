@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 from roost import DurableObject, Response, WebSocketPair
 
@@ -29,7 +28,7 @@ class WhiteboardRoom(DurableObject):
         ctx.block_concurrency_while(load)
 
     async def fetch(self, request: Any) -> Response:
-        if request.headers.get("upgrade", "").lower() != "websocket":
+        if not request.is_upgrade:
             return Response.json(self.board)
         client, server = WebSocketPair()
         server.accept()
@@ -63,7 +62,7 @@ class HibernatingWhiteboardRoom(DurableObject):
         ctx.block_concurrency_while(load)
 
     async def fetch(self, request: Any) -> Response:
-        if request.headers.get("upgrade", "").lower() != "websocket":
+        if not request.is_upgrade:
             return Response.json(self.board)
         client, server = WebSocketPair()
         self.ctx.accept_web_socket(server, ["room-tag"])
@@ -86,7 +85,7 @@ class HibernatingWhiteboardRoom(DurableObject):
 async def fetch(request: Any, env: Any) -> Response:
     """The entrypoint: the path chooses the way, the query names the room."""
     name = request.query.get("room", "default")
-    path = urlsplit(request.url).path
+    path = request.path
     if path == "/active":
         id = env.WHITEBOARD_ROOM.id_from_name(name)  # noqa: A001 - named as in the article
         stub = env.WHITEBOARD_ROOM.get(id)

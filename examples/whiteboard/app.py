@@ -22,7 +22,6 @@ import re
 import secrets
 import unicodedata
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -245,7 +244,7 @@ class WhiteboardRoom(DurableObject):
 
     async def fetch(self, request: Any) -> Response:
         """A socket for whoever asks for one, and the board as JSON for everybody else."""
-        if request.headers.get("upgrade", "").lower() != "websocket":
+        if not request.is_upgrade:
             return Response.json(await self._as_json(request.query.get("after", "")))
         client, server = WebSocketPair()
         self.ctx.accept_web_socket(server, client_tags(request.query.get("client", "")))
@@ -417,15 +416,14 @@ def to_json(value: Any) -> str:
 
 async def fetch(request: Any, env: Any) -> Response:
     """`/ws?room=` is the socket of a room, `/api/board?room=` its board as JSON; the page itself is a static file."""
-    path = urlsplit(request.url).path
+    path = request.path
     if path not in {"/ws", "/api/board"}:
         return Response.json({"error": f"there is nothing at {path}"}, status=404)
     try:
         name = read_room(request.query.get("room", "default"))
     except BadMessage as error:
         return Response.json({"error": str(error)}, status=400)
-    upgrade = request.headers.get("upgrade", "").lower() == "websocket"
-    if upgrade != (path == "/ws"):
+    if request.is_upgrade != (path == "/ws"):
         expected = "a WebSocket handshake" if path == "/ws" else "a plain GET"
         return Response.json({"error": f"{path} expects {expected}"}, status=426 if path == "/ws" else 400)
     return await env.WHITEBOARD_ROOM.get_by_name(name).fetch(request)

@@ -7,6 +7,8 @@ import { box, drawStroke } from "./stroke.js";
 
 const GRID = 26;
 const FADED = 0.18;
+const SLOW_MS = 45; // a board that takes longer to be seen slides as it is while the view moves
+const SLIDING_MOST_MS = 140;
 
 /** The board on the screen: finished strokes below, those being drawn above. */
 export class Canvas {
@@ -21,6 +23,10 @@ export class Canvas {
   #grown = [];
   #all = true;
   #frame = 0;
+  #tookMs = 0;
+  #settling = 0;
+  /** the view in which the finished strokes were drawn */
+  #drawn = { scale: 1, x: 0, y: 0 };
   /** @type {() => Stroke[]} */
   #own;
   /** @type {Set<string>} strokes that the eraser has touched and not yet removed */
@@ -40,7 +46,7 @@ export class Canvas {
     this.#live = live;
     this.#own = own;
     board.changed.listen((shown) => ("grown" in shown ? this.#grow(shown.grown) : this.redraw()));
-    viewport.changed.listen(() => this.redraw());
+    viewport.changed.listen(() => this.#viewMoved());
     theme.changed.listen(() => this.redraw());
     live.changed.listen(() => this.wake());
     this.redraw();
@@ -55,6 +61,22 @@ export class Canvas {
   /** Draw what is alive in the next frame. */
   wake() {
     this.#frame ||= requestAnimationFrame(() => this.#draw());
+  }
+
+  #viewMoved() {
+    if (this.#tookMs < SLOW_MS) return this.redraw();
+    this.#settling ||= setTimeout(() => this.redraw(), SLIDING_MOST_MS);
+    this.#showGrid();
+    this.#slide();
+    this.wake();
+  }
+
+  /** What was drawn, where it would be in the present view. */
+  #slide() {
+    const { scale, x, y } = this.#viewport;
+    const drawn = this.#drawn;
+    const [dx, dy] = [(drawn.x - x) * scale, (drawn.y - y) * scale];
+    this.#below.canvas.style.transform = `translate(${dx}px, ${dy}px) scale(${scale / drawn.scale})`;
   }
 
   /** @param {Stroke[]} strokes */
@@ -75,12 +97,25 @@ export class Canvas {
   }
 
   #drawAll() {
+    const began = performance.now();
+    const { scale, x, y } = this.#viewport;
+    clearTimeout(this.#settling);
+    this.#settling = 0;
+    this.#drawn = { scale, x, y };
+    this.#below.canvas.style.transform = "";
+    this.#showGrid();
+    this.#prepare(this.#below);
+    this.#drawStrokes(this.#below, this.#board.strokes());
+    requestAnimationFrame(() => {
+      this.#tookMs = performance.now() - began;
+    });
+  }
+
+  #showGrid() {
     const { scale, x, y } = this.#viewport;
     const step = GRID * scale * 2 ** Math.max(0, Math.ceil(Math.log2(0.6 / scale)));
     this.#grid.style.backgroundSize = `${step}px ${step}px`;
     this.#grid.style.backgroundPosition = `${-x * scale - step / 2}px ${-y * scale - step / 2}px`;
-    this.#prepare(this.#below);
-    this.#drawStrokes(this.#below, this.#board.strokes());
   }
 
   #describe() {

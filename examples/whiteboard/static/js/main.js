@@ -66,6 +66,9 @@ onClick("#share", async () => {
   const link = roomLink(room);
   toast((await copy(link)) ? "Link copied. Whoever opens it draws here with you." : link);
 });
+onClick("#new-board", () => {
+  find("#new-board", HTMLAnchorElement).href = roomLink(newId().slice(0, 8));
+});
 onClick("#export", () => {
   savePicture(board.strokes(), theme.name, `whiteboard ${room}`).catch((error) => toast(error.message));
 });
@@ -79,6 +82,10 @@ onClick("#zoom-fit", fit);
 clearDialog.addEventListener("close", () => {
   if (clearDialog.returnValue === "clear") history.clear();
   clearDialog.returnValue = "";
+});
+addEventListener("click", (event) => {
+  const tool = event.target instanceof Element && event.target.closest("#bottom, #zoom");
+  if (tool && event.detail > 0) find("#board", HTMLElement).focus({ preventScroll: true }); // the space bar is for moving
 });
 listenToKeys({ tools, history, theme, viewport, pointer, fit, help });
 

@@ -98,8 +98,12 @@ export class Session {
     this.#turn(first ? "connecting" : "offline");
   }
 
-  /** @param {any} message */
+  /**
+   * What was said to everybody before we were welcome is part of what we will be told then.
+   * @param {any} message
+   */
   #hear(message) {
+    if (!this.#welcomed && message.type !== "welcome" && message.type !== "error") return;
     switch (message.type) {
       case "welcome": return this.#welcome(message);
       case "strokes": return this.#receive(message);
