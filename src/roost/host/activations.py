@@ -58,7 +58,7 @@ class Activations:
         """By key, the longest untouched first."""
         self.forgotten: dict[str, Meter] = {}
         """By binding, the sums of the meters that are no longer kept one by one."""
-        self._classes = classes
+        self.classes = classes
         self._spaces = spaces
         self._clock = clock
         self._limits = limits
@@ -91,7 +91,7 @@ class Activations:
         """The place of an object, made when it has none. Nothing is woken."""
         place = self.places.get(object_id.key)
         if place is None:
-            place = self.places[object_id.key] = Place(object_id, self._classes[object_id.binding])
+            place = self.places[object_id.key] = Place(object_id, self.classes[object_id.binding])
             self._furnish(place)
         return place
 
@@ -227,3 +227,13 @@ class Activations:
         for key in gone:
             object_id, meter = self.meters.pop(key)
             self.forgotten.setdefault(object_id.binding, Meter()).merge(meter)
+
+    def meter_of_class(self, binding: str) -> Meter:
+        """The sum over all objects of a class that this host has run."""
+        total = Meter()
+        for object_id, meter in self.meters.values():
+            if object_id.binding == binding:
+                total.merge(meter)
+        if binding in self.forgotten:
+            total.merge(self.forgotten[binding])
+        return total

@@ -84,7 +84,7 @@ class PeerSession:
         self._gathering = False
         self._writable = asyncio.Event()
         self._writable.set()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
         self._connection.start(self._on_frames, self._on_lost, self._on_writable)
@@ -135,8 +135,8 @@ class PeerSession:
     def background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do it beside everything else, and not after the session's end."""
         task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         return task
 
     # -- in ----------------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ class PeerSession:
             drop()
         if self._host.sockets.peers.get(self.incarnation) is self:
             self._host.sockets.peer_lost(self.incarnation)
-        for task in list(self._tasks):
+        for task in list(self.tasks):
             task.cancel()
         self._host.session_ended(self)
 

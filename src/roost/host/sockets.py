@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 
 from roost.clock import Clock
-from roost.events import Close, Effect, Event, SocketClosed, SocketFailed
+from roost.events import Effect, Event, SocketClosed, SocketFailed
 from roost.held_socket import CLOSED, HeldSocket
 from roost.host.emitter import Peer
 from roost.host.place import PEER_SHIFT, Place
-from roost.ids import ObjectId
 from roost.link import frames
 from roost.link.frames import ObjectRef, RolledSocket, SocketGrant
 
@@ -50,12 +50,13 @@ class Sockets:
         host: int,
         incarnation: int,
         clock: Clock,
+        peers: dict[int, Peer],
         find: Callable[[ObjectRef], Place],
         deliver: Callable[[Place, Event], None],
         release: Callable[[Place], None],
     ) -> None:
         self.by_number: dict[int, tuple[Place, HeldSocket]] = {}
-        self.peers: dict[int, Peer] = {}
+        self.peers = peers
         """By incarnation."""
         self.grants: dict[int, Grant] = {}
         self._host = host
@@ -96,7 +97,7 @@ class Sockets:
         place.join(socket)
         waiting, socket.waiting = socket.waiting, None
         if waiting:
-            place.outlet.emit([effect for effect in waiting if isinstance(effect, Effect)])
+            place.outlet.emit(cast("list[Effect]", waiting))
         return True
 
     def drop_grant(self, grant_number: int) -> None:
@@ -185,10 +186,3 @@ def _handles(place: Place, socket: HeldSocket, method: str) -> bool:
 def close_unserved(peer: Peer, number: int, reason: str) -> None:
     """Let a peer close a socket that no object of this host has."""
     peer.send(frames.CloseSocket(number, RESTARTED, reason))
-
-
-def object_id_of(ref: ObjectRef) -> ObjectId:
-    return ObjectId(ref.key, ref.binding, ref.name)
-
-
-__all__ = ["ABNORMAL", "GONE", "RESTARTED", "Close", "Grant", "Sockets", "close_unserved", "object_id_of"]

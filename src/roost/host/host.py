@@ -1,0 +1,317 @@
+"""A host: one process's share of the objects, with everything that they need, wired together."""
+
+# The life of a host:
+#
+#  (1) `start`, then links come in by `accept` or at a Unix socket. Nothing is delivered before the roll call is complete.
+#  (2) `drain` takes nothing new, lets everything under way end, and says goodbye to the peers: nothing is lost by it.
+#      What does not end in `drain_seconds_max` is stopped.
+#  (3) `close` ends what is left, and the storage. Without `drain` it is as if the host had crashed, for the peers.
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from roost.clock import Clock, SystemClock
+from roost.env import Env
+from roost.errors import HostLostError, OverloadedError, UnavailableError
+from roost.held_socket import HeldSocket
+from roost.host.activations import Activations
+from roost.host.answer import Answer
+from roost.host.app import App
+from roost.host.client_end import GrantedEnd
+from roost.host.client_ends import ClientEnds
+from roost.host.entrypoint import Entrypoint, checked_response
+from roost.host.hibernation import Sweep, memory_bound
+from roost.host.inspect import HostView, snapshot
+from roost.host.namespace import Namespace
+from roost.host.outside import leave
+from roost.host.peers import Connect, OwnerLinks
+from roost.host.place import Place
+from roost.host.roll_call import RollCall
+from roost.host.router import Reply, Router
+from roost.host.server import PeerSession
+from roost.host.sockets import Sockets
+from roost.host.watchdog import Watchdog
+from roost.ids import IdSpace, ObjectId
+from roost.limits import DEFAULTS, Limits
+from roost.link.connection import Connection
+from roost.link.directory import Directory, LocalDirectory
+from roost.link.frames import VERSION, Hello, ObjectRef
+from roost.link.stream import LinkServer, serve_unix
+from roost.objects.activation import Activation
+from roost.objects.tasks import install_task_factory
+from roost.observer import Observer
+from roost.request import Request
+from roost.response import Response
+from roost.storage.object_storage import ObjectStorage
+
+
+class Store(Protocol):
+    """The storage of all objects of a host."""
+
+    def open(self, object_id: ObjectId) -> ObjectStorage: ...
+
+
+class Host:
+    """The objects of one number of the directory, and the app's entrypoint."""
+
+    def __init__(
+        self,
+        app: App,
+        store: Store,
+        *,
+        directory: Directory | None = None,
+        number: int = 0,
+        gateways: Iterable[int] = (),
+        limits: Limits = DEFAULTS,
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+        connect: Connect | None = None,
+        bindings: Mapping[str, Any] | None = None,
+        debug: bool = False,
+    ) -> None:
+        """`gateways` are those whose roll is waited for; `connect` reaches another host; `bindings` go into `env`."""
+        self.app = app
+        self.number = number
+        self.limits = limits
+        self.clock: Clock = clock or SystemClock()
+        self.observer = observer or Observer()
+        self.debug = debug
+        self.incarnation = secrets.randbelow(2**31 - 1) + 1
+        self.draining = False
+        self.sessions: dict[PeerSession, None] = {}
+        self.roll_call = RollCall(gateways, seconds_max=limits.roll_seconds_max, clock=self.clock)
+        spaces = {binding: IdSpace(binding, binding, limits.name_bytes_max) for binding in app.classes}
+        peers: dict[int, Any] = {}
+        self.activations = Activations(
+            classes=app.classes,
+            spaces=spaces,
+            clock=self.clock,
+            limits=limits,
+            observer=self.observer,
+            peers=peers,
+            overflow=lambda place, socket: self.sockets.overflow(place, socket),
+            open_storage=store.open,
+        )
+        self.sockets = Sockets(
+            host=number,
+            incarnation=self.incarnation,
+            clock=self.clock,
+            peers=peers,
+            find=self.activations.find,
+            deliver=self.activations.deliver,
+            release=self.activations.release,
+        )
+        self.directory: Directory = directory or LocalDirectory([number])
+        self.ends = ClientEnds(host=self)
+        self.owners = OwnerLinks(
+            connect=connect or _nowhere,
+            ends=self.ends,
+            clock=self.clock,
+            limits=limits,
+            observer=self.observer,
+        )
+        router = Router(number=number, directory=self.directory, here=self, there=self.owners, leave=leave)
+        self.env = Env({**(bindings or {}), **{name: Namespace(space, router) for name, space in spaces.items()}})
+        self.activations.env = self.env
+        self.entrypoint = Entrypoint(app.entrypoint, self.env, self.observer)
+        self._sweep = Sweep(
+            clock=self.clock,
+            idle_seconds=limits.idle_seconds,
+            memory_bytes_max=memory_bound(limits.host_memory_bytes_max),
+            idle=self.activations.idle,
+            hibernate=self.activations.hibernate,
+        )
+        self._watchdog = Watchdog(seconds_max=limits.blocked_seconds_max, observer=self.observer)
+        self._entered: set[asyncio.Task[None]] = set()
+        self._server: LinkServer | None = None
+
+    # -- beginning ---------------------------------------------------------------------------------------------------
+
+    @property
+    def hello(self) -> Hello:
+        """How this host presents itself on its links."""
+        return Hello(VERSION, "host", self.number, self.incarnation)
+
+    async def start(self, path: str | None = None) -> None:
+        """Begin to serve, at a Unix socket if a path is given."""
+        install_task_factory(asyncio.get_running_loop())
+        self.roll_call.start()
+        self._sweep.start()
+        self._watchdog.start()
+        if path is not None:
+            self._server = await serve_unix(path, self.hello, self.accept, self.limits)
+        self.observer.notify("host.started", number=self.number)
+
+    def accept(self, connection: Connection) -> PeerSession:
+        """Serve the peer at the other end of a link."""
+        session = PeerSession(connection, self)
+        self.sessions[session] = None
+        session.start()
+        if self.draining:
+            session.drain()
+        return session
+
+    def session_ended(self, session: PeerSession) -> None:
+        self.sessions.pop(session, None)
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def wake(self, place: Place) -> Activation:
+        return self.activations.wake(place)
+
+    def enter(self, answer: Answer) -> None:
+        """Let the app's entrypoint answer."""
+        if len(self._entered) >= self.limits.entrypoint_requests_max:
+            answer.fail(OverloadedError(f"{len(self._entered)} requests are in the entrypoint, which is its limit"))
+            return
+        task = answer.task = asyncio.ensure_future(self._enter(answer))
+        self._entered.add(task)
+        task.add_done_callback(self._entered.discard)
+
+    async def _enter(self, answer: Answer) -> None:
+        try:
+            response = await self.entrypoint(answer.request)
+        except Exception as error:  # noqa: BLE001 - the app may raise anything; the client gets a page for it
+            if not isinstance(error, UnavailableError):
+                self.observer.report("entrypoint.failed", f"{self.entrypoint.name} failed", error, url=answer.request.url)
+            answer.fail(error)
+        else:
+            answer.reply(response)
+        finally:
+            answer.task = None
+
+    def fetch(
+        self,
+        ref: ObjectRef,
+        request: Request,
+        reply: Callable[[Response], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        """Give a request to an object of this host. Raises when the object is none of this host's."""
+        place = self.activations.find(ref)
+        owner = self.directory.owner(ref.key)
+        if owner != self.number:
+            raise UnavailableError(f"{place.object_id!r} lives on host {owner}, this is host {self.number}")
+        self._fetch(place, request, reply, fail)
+
+    def fetch_local(self, object_id: ObjectId, request: Request, reply: Reply) -> None:
+        """Give a request to an object for a stub of this host."""
+        if reply.done():
+            return
+
+        def replied(response: Response) -> None:
+            if not reply.done():
+                reply.set_result(response)
+            elif response.web_socket is None:
+                task = asyncio.ensure_future(response.body.discard())
+                self._entered.add(task)
+                task.add_done_callback(self._entered.discard)
+
+        def failed(error: BaseException) -> None:
+            if not reply.done():
+                reply.set_exception(error)
+
+        self._fetch(self.activations.place(object_id), request, replied, failed)
+
+    def _fetch(
+        self,
+        place: Place,
+        request: Request,
+        reply: Callable[[Response], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        def replied(response: Response) -> None:
+            try:
+                answer = self._with_grant(place, checked_response(response, f"{place.cls.__name__}.fetch"))
+            except Exception as error:  # noqa: BLE001 - what an object returned may be wrong in any way
+                fail(error)
+            else:
+                reply(answer)
+
+        self.activations.fetch(place, request, replied, fail)
+
+    def _with_grant(self, place: Place, response: Response) -> Response:
+        """The response, its client end replaced by one that can travel."""
+        end = response.web_socket
+        if end is None or isinstance(end, GrantedEnd):
+            return response
+        grant = self.sockets.grant(place, accepted_socket(end))
+        granted = self.ends.end_of(grant)
+        return Response.received(response.status, response.headers, response.body, web_socket=granted)
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def view(self, *, sleeping: bool = False) -> HostView:
+        """What there is now, for `roost ps` and the like."""
+        return snapshot(self.number, self.activations, self.clock.monotonic(), sleeping=sleeping)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Take nothing new, finish what is under way, and part from the peers in good order."""
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        late = asyncio.get_running_loop().create_future()
+        timer = self.clock.call_later(self.limits.drain_seconds_max, lambda: late.done() or late.set_result(None))
+        try:
+            await _first(asyncio.ensure_future(self._finish()), late)
+        finally:
+            timer.cancel()
+            late.cancel()
+        self._stop_objects("its host stopped before it was finished")
+        for session in list(self.sessions):
+            session.close(goodbye=True)
+        self.observer.notify("host.drained", number=self.number)
+
+    async def _finish(self) -> None:
+        """Wait until the peers have agreed, and nothing is under way any more."""
+        await asyncio.gather(*[session.drain() for session in self.sessions])
+        while True:
+            work = [*self._entered, *self.entrypoint.work, *[work for s in self.sessions for work in s.tasks]]
+            work_of_objects = [activation.drain() for _, activation in self.activations.awake() if activation.pinned_by()]
+            if not work and not work_of_objects:
+                return
+            await asyncio.wait([*work, *work_of_objects], return_when=asyncio.FIRST_COMPLETED)
+
+    def _stop_objects(self, why: str) -> None:
+        for _, activation in self.activations.awake():
+            activation.stop(HostLostError(f"{activation.object_id!r}: {why}"))
+
+    async def close(self) -> None:
+        """End everything that is left. The store stays open: it belongs to whoever made it."""
+        if self._server is not None:
+            self._server.close()
+        self._sweep.stop()
+        self._watchdog.stop()
+        self.roll_call.end()
+        self._stop_objects("its host stopped")
+        for task in [*self._entered, *self.entrypoint.work]:
+            task.cancel()
+        for session in list(self.sessions):
+            session.close(goodbye=False)
+        self.owners.close()
+        self.observer.notify("host.closed", number=self.number)
+
+
+async def _nowhere(owner: int) -> Connection:
+    raise OSError(f"this host was not told how to reach host {owner}")
+
+
+async def _first(work: asyncio.Future[None], late: asyncio.Future[None]) -> None:
+    """Wait for the work, but not longer than until it is late."""
+    await asyncio.wait([work, late], return_when=asyncio.FIRST_COMPLETED)
+    if not work.done():
+        work.cancel()
+    elif (error := work.exception()) is not None:
+        raise error
+
+
+def accepted_socket(end: Any) -> HeldSocket:
+    """The held socket behind a client end."""
+    socket: HeldSocket = end.held
+    return socket
