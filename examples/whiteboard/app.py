@@ -14,7 +14,9 @@ a message that does not fit them is answered with what was wrong, and changes no
 #  (4) Cursors and unfinished strokes pass through and are never stored.
 #  (5) A board comes in pages that the page asks for one by one, so that no board is too large for a slow line. Changes
 #      made between two pages are told as always; applied to what has come so far, they give the board as it is.
-#  (6) Who is here is known from the sockets alone: nothing about it is in memory or in storage.
+#  (6) What is told to everybody also reaches a page that has not been welcomed yet; it may ignore that, since the
+#      welcome and the pages after it hold it too.
+#  (7) Who is here is known from the sockets alone: nothing about it is in memory or in storage.
 
 from __future__ import annotations
 
