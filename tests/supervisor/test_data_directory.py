@@ -46,12 +46,18 @@ def test_a_directory_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> Non
         claim(tmp_path / "file")
 
 
-def test_it_remembers_with_how_many_hosts_it_was_written(tmp_path: Path) -> None:
+def test_it_remembers_with_how_many_hosts_it_was_written_and_recovers_for_another_number(tmp_path: Path) -> None:
+    recovered: list[Path] = []
     with contextlib.closing(claim(tmp_path)) as directory:
         assert directory.hosts_before() is None
-        directory.remember_hosts(3)
+        directory.prepare_for(3, recovered.append)
     with contextlib.closing(claim(tmp_path)) as directory:
         assert directory.hosts_before() == 3
+        directory.prepare_for(3, recovered.append)
+        assert recovered == []
+        directory.prepare_for(2, recovered.append)
+        assert recovered == [tmp_path]
+        assert directory.hosts_before() == 2
         (tmp_path / "processes.json").write_text("{")
         with pytest.raises(DataDirectoryError, match=r"processes\.json does not say how many hosts"):
             directory.hosts_before()

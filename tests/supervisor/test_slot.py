@@ -7,6 +7,7 @@ import pytest
 
 from roost.supervisor.child import ChildFailedError
 from roost.supervisor.messages import Drain
+from roost.supervisor.slot import Slot
 
 
 def words(shop: Any, pid: int) -> list[str]:
@@ -113,6 +114,36 @@ async def test_with_a_placeholder_clients_are_told_until_the_app_is_mended(shop:
         shop.does("works")
         assert await slot.replace(60)
         assert not slot.child.placeholder
+
+
+async def test_an_app_that_breaks_and_dies_is_tried_again_and_no_placeholder_costs_its_sockets(
+    shop: Any, kept: Any
+) -> None:
+    slot = shop.slot(placeholder=True)
+    async with kept(slot):
+        shop.does("broken")
+        shop.kill(slot.child)
+        await shop.told.until("app.py does not import: host 0 is tried again", count=3)
+        assert not any(child.placeholder for child in shop.children)
+
+
+async def test_a_new_version_is_tried_at_once_where_the_old_one_waits_to_be_tried_again(shop: Any, kept: Any) -> None:
+    slept = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            slept.set()
+            await asyncio.get_running_loop().create_future()
+
+    slot = Slot("host", 0, shop.launch_host, shop.told, sleep=sleep)
+    async with kept(slot):
+        shop.does("broken")
+        shop.kill(slot.child)
+        await slept.wait()
+        shop.does("works")
+        assert await slot.replace(60)
+        assert slot.child is shop.children[2]
+        assert len(shop.children) == 3
 
 
 async def test_an_end_is_waited_for_and_no_other_follows(shop: Any) -> None:

@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -62,8 +62,16 @@ class DataDirectory:
             except msgspec.DecodeError as error:
                 raise DataDirectoryError(f"{path} does not say how many hosts wrote the data: {error}") from error
 
-    def remember_hosts(self, hosts: int) -> None:
-        """From now on the data is written with so many hosts."""
+    def prepare_for(self, hosts: int, recover: Callable[[Path], object]) -> None:
+        """From now on the data is written with so many hosts. Where that is another number, `recover` it all first:
+        each host has a journal of its own objects, and other objects are its own then."""
+        before = self.hosts_before()
+        if before is not None and before != hosts:
+            recover(self.path)
+        if before != hosts:
+            self._remember_hosts(hosts)
+
+    def _remember_hosts(self, hosts: int) -> None:
         path = self.path / "processes.json"
         new = path.with_suffix(".new")
         with _translated(path):

@@ -6,17 +6,20 @@
 #  (2) A process that dies is replaced, at once the first time and ever more slowly while it keeps dying.
 #  (3) A successor that cannot begin changes nothing: the process that serves goes on serving.
 #  (4) One change at a time: a death during a replacement is dealt with after it.
+#  (5) A placeholder stands in at the beginning only. Later there may be sockets, and an app that it does not have would
+#      cost them; without any process they wait.
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias
 
 from roost.supervisor.backoff import Backoff
 from roost.supervisor.child import Child, ChildFailedError, describe_exit
 from roost.supervisor.messages import Drain, Failed, Raised, Serve, Stop
 from roost.supervisor.reporter import Reporter
+from roost.supervisor.tasks import cancel
 
 Launch: TypeAlias = Callable[[int, Raised | None], Awaitable[Child]]
 """Start a process of that number, which waits for `Serve`; with what the app raised: one that only tells clients."""
@@ -35,7 +38,7 @@ class Slot:
         reporter: Reporter,
         *,
         placeholder: bool = False,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        sleep: Callable[[float], Coroutine[Any, Any, object]] = asyncio.sleep,
     ) -> None:
         self.role = role
         self.number = number
@@ -50,11 +53,12 @@ class Slot:
         self._sleep = sleep
         self._backoff = Backoff()
         self._changing = asyncio.Lock()
+        self._hurry = asyncio.Event()
         self._all: set[Child] = set()
 
     async def begin(self) -> None:
         """Returns once the first process serves. Raises ChildFailedError when it cannot."""
-        self.child = await self._start()
+        self.child = await self._start(self._placeholder)
 
     async def keep(self) -> None:
         """Start another whenever the process dies, until cancelled. After `begin`."""
@@ -65,21 +69,27 @@ class Slot:
             async with self._changing:
                 if self.child is child:
                     self._reporter.warn(f"{self.name} (process {child.pid}) {describe_exit(status)}; starting another")
-                    await self._restart(child.age)
+                    await self._restart(child.age, placeholder=child.placeholder)
 
     async def replace(self, drain_seconds: float) -> bool:
         """Put a successor in the place of the process that serves. False when it could not begin: nothing changed."""
-        async with self._changing:
-            try:
-                self.preparing = True
+        asked = asyncio.get_running_loop().time()
+        self._hurry.set()  # whoever waits to start another after a death need not wait longer
+        self.preparing = True
+        try:
+            async with self._changing:
+                self._hurry.clear()
+                if self.child is not None and self.child.alive and self.child.born > asked:
+                    return True
                 successor = await self._prepare()
-            except ChildFailedError as error:
-                self._reporter.failed(self._account(error), "the previous version goes on serving")
-                return False
-            finally:
                 self.preparing = False
-            await self._swap(successor, drain_seconds)
-            return True
+                await self._swap(successor, drain_seconds)
+                return True
+        except ChildFailedError as error:
+            self._reporter.failed(self._account(error), "the previous version goes on serving")
+            return False
+        finally:
+            self.preparing = False
 
     def tell(self, message: Drain | Stop) -> None:
         """Say something to the process that serves."""
@@ -98,26 +108,34 @@ class Slot:
 
     # -- the process that serves -----------------------------------------------------------------------------------
 
-    async def _restart(self, lived: float) -> None:
+    async def _restart(self, lived: float, *, placeholder: bool) -> None:
         while True:
-            await self._sleep(self._backoff.after(lived))
+            await self._pause(self._backoff.after(lived))
             loop = asyncio.get_running_loop()
             started = loop.time()
             try:
-                self.child = await self._start()
+                self.child = await self._start(placeholder)
             except ChildFailedError as error:
                 self._reporter.failed(self._account(error), f"{self.name} is tried again")
                 lived = loop.time() - started
             else:
                 return
 
-    async def _start(self) -> Child:
+    async def _pause(self, seconds: float) -> None:
+        tasks = {asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._hurry.wait())}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._hurry.clear()
+            await cancel(tasks)
+
+    async def _start(self, placeholder: bool) -> Child:
         """A process that serves: the app, or in its place one that tells clients why the app does not import."""
         try:
             return await self._serving(None)
         except ChildFailedError as error:
             failed = error.failed
-            if not self._placeholder or failed is None or failed.kind != "app":
+            if not placeholder or failed is None or failed.kind != "app":
                 raise
             self._reporter.failed(failed, "clients get status 503 until it is mended")
             return await self._serving(failed.raised or Raised("AppLoadError", failed.message))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,8 @@ from roost.supervisor.signals import handled, has_terminal
 from roost.supervisor.tasks import all_of, cancel
 from roost.supervisor.watch import Watch
 
-RELOAD_DRAIN_SECONDS = 3.0
-"""How long objects have to finish in development, where a person waits for it."""
 ORPHAN_STEP_SECONDS = 0.05
+ORPHAN_SPARE_SECONDS = 3.0  # beyond the time that hosts have for finishing
 
 
 class StoppedError(RoostError):
@@ -54,7 +53,7 @@ class Supervisor:
         reload: bool = False,
         read_settings: Callable[[], Settings] | None = None,
         command: Sequence[str] = COMMAND,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        sleep: Callable[[float], Coroutine[Any, Any, object]] = asyncio.sleep,
     ) -> None:
         """`recover` brings every object's file up to date (for another number of hosts); `reload`: watch the source."""
         self._reporter = reporter
@@ -151,8 +150,7 @@ class Supervisor:
         return finished
 
     def _drain_seconds(self) -> float:
-        limit = self.settings.limits.drain_seconds_max
-        return min(RELOAD_DRAIN_SECONDS, limit) if self._reload else limit
+        return self.settings.limits.drain_seconds_max
 
     def _hang_up(self) -> None:
         """SIGHUP asks for a deploy, unless it is the terminal that went away, or source is watched anyway."""
@@ -171,7 +169,7 @@ class Supervisor:
             self._reporter.note(f"waiting for {_names(busy)} of the roost before this one to finish")
         waited = 0.0
         while busy:
-            if waited > self.settings.limits.drain_seconds_max + RELOAD_DRAIN_SECONDS:
+            if waited > self.settings.limits.drain_seconds_max + ORPHAN_SPARE_SECONDS:
                 raise DataDirectoryError(f"{_names(busy)} of an earlier roost uses {directory.path}: end that process")
             await self._sleep(ORPHAN_STEP_SECONDS)
             waited += ORPHAN_STEP_SECONDS
@@ -180,11 +178,9 @@ class Supervisor:
     async def _prepare_data(self, directory: DataDirectory) -> None:
         """Each host has a journal of its own objects; with another number of hosts, other objects are theirs."""
         before, hosts = directory.hosts_before(), self.settings.hosts
-        if before is not None and before != hosts:
+        if before not in (None, hosts):
             self._reporter.note(f"the data was written with --hosts {before}, now it is {hosts}: moving the objects")
-            await asyncio.to_thread(self._recover, directory.path)
-        if before != hosts:
-            directory.remember_hosts(hosts)
+        await asyncio.to_thread(directory.prepare_for, hosts, self._recover)
 
 
 def _names(hosts: list[int]) -> str:
