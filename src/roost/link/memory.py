@@ -92,7 +92,7 @@ class MemoryConnection(SessionConnection):
         while self._arriving and self._reading and not self._held:
             data = self._arriving.popleft()
             if data is None:
-                self._closed = True
+                self._received_end()
                 self._end(None)
                 return
             self._size -= len(data)

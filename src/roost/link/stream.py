@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from typing import cast
 
 from roost.errors import LinkError
 from roost.limits import DEFAULTS, Limits
@@ -32,10 +33,10 @@ class StreamConnection(SessionConnection, asyncio.Protocol):
         return self._peername
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "links need a stream"
-        self._transport = transport
-        transport.set_write_buffer_limits(high=self._limits.link_send_bytes)
-        transport.pause_reading()
+        stream = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
+        self._transport = stream
+        stream.set_write_buffer_limits(high=self._limits.link_send_bytes)
+        stream.pause_reading()
         self._flush()
 
     def data_received(self, data: bytes) -> None:
@@ -45,6 +46,7 @@ class StreamConnection(SessionConnection, asyncio.Protocol):
         self._received_end()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None  # asyncio's cannot be aborted once it is lost
         self._end(exc)
 
     def pause_writing(self) -> None:
