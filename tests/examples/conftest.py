@@ -25,8 +25,20 @@ def article_path() -> Path:
 @pytest.fixture(scope="session")
 def whiteboard(whiteboard_path: Path) -> ModuleType:
     """The module of the whiteboard, for its plain functions."""
-    name = "example_whiteboard"
-    spec = importlib.util.spec_from_file_location(name, whiteboard_path)
+    return load(whiteboard_path, "example_whiteboard")
+
+
+@pytest.fixture(scope="session")
+def messages(whiteboard_path: Path) -> ModuleType:
+    """What a page may say to the whiteboard."""
+    return load(whiteboard_path.with_name("messages.py"), "example_whiteboard_messages")
+
+
+def load(path: Path, name: str) -> ModuleType:
+    """Import a file as roost does: modules beside it are found."""
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

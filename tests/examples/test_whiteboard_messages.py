@@ -32,8 +32,8 @@ GOOD: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("message", GOOD, ids=lambda message: str(message)[:40])
-def test_a_good_message_is_read(whiteboard: ModuleType, message: dict[str, Any]) -> None:
-    assert type(whiteboard.read_message(json.dumps(message))).__name__.lower() == message["type"]
+def test_a_good_message_is_read(messages: ModuleType, message: dict[str, Any]) -> None:
+    assert type(messages.read_message(json.dumps(message))).__name__.lower() == message["type"]
 
 
 BAD: list[tuple[Any, str]] = [
@@ -69,74 +69,60 @@ BAD: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("message", "said"), BAD, ids=lambda value: str(value)[:40])
-def test_a_bad_message_is_refused_with_what_was_wrong(whiteboard: ModuleType, message: Any, said: str) -> None:
+def test_a_bad_message_is_refused_with_what_was_wrong(messages: ModuleType, message: Any, said: str) -> None:
     text = message if isinstance(message, str) else json.dumps(message)
-    with pytest.raises(whiteboard.BadMessage, match=f"(?i){said}"):
-        whiteboard.read_message(text)
+    with pytest.raises(messages.BadMessage, match=f"(?i){said}"):
+        messages.read_message(text)
 
 
-def test_numbers_that_json_does_not_have_are_refused(whiteboard: ModuleType) -> None:
-    with pytest.raises(whiteboard.BadMessage):
-        whiteboard.read_message('{"type": "cursor", "x": NaN, "y": 0}')
+def test_numbers_that_json_does_not_have_are_refused(messages: ModuleType) -> None:
+    with pytest.raises(messages.BadMessage):
+        messages.read_message('{"type": "cursor", "x": NaN, "y": 0}')
 
 
-def test_binary_is_refused(whiteboard: ModuleType) -> None:
-    with pytest.raises(whiteboard.BadMessage, match="expected a text message"):
-        whiteboard.read_message(b"{}")
+def test_binary_is_refused(messages: ModuleType) -> None:
+    with pytest.raises(messages.BadMessage, match="expected a text message"):
+        messages.read_message(b"{}")
 
 
-def test_a_message_above_its_bound_is_refused_unread(whiteboard: ModuleType) -> None:
-    with pytest.raises(whiteboard.BadMessage, match="1000000 characters"):
-        whiteboard.read_message(" " * 1_000_001)
+def test_a_message_above_its_bound_is_refused_unread(messages: ModuleType) -> None:
+    with pytest.raises(messages.BadMessage, match="1000000 characters"):
+        messages.read_message(" " * 1_000_001)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=200))
-def test_no_text_breaks_the_reader(whiteboard: ModuleType, text: str) -> None:
-    with pytest.raises(whiteboard.BadMessage):
-        whiteboard.read_message(text)
-    assert whiteboard.read_number(text) is None
+def test_no_text_breaks_the_reader(messages: ModuleType, text: str) -> None:
+    with pytest.raises(messages.BadMessage):
+        messages.read_message(text)
+    assert messages.read_number(text) is None
 
 
-def test_the_number_of_a_bad_change_is_read_so_that_its_page_can_drop_it(whiteboard: ModuleType) -> None:
-    number = whiteboard.read_number(json.dumps(ADD | {"strokes": "none"}))
+def test_the_number_of_a_bad_change_is_read_so_that_its_page_can_drop_it(messages: ModuleType) -> None:
+    number = messages.read_number(json.dumps(ADD | {"strokes": "none"}))
     assert (number.client, number.seq) == ("c" * 20, 1)
-    assert whiteboard.read_number('{"seq": 1}') is None
-    assert whiteboard.read_number("]") is None
-    assert whiteboard.read_number(b"\xff") is None
+    assert messages.read_number('{"seq": 1}') is None
+    assert messages.read_number("]") is None
+    assert messages.read_number(b"\xff") is None
 
 
-def test_a_room_is_named_by_printable_characters(whiteboard: ModuleType) -> None:
-    assert whiteboard.read_room("  Küche 7 ") == "Küche 7"
-    assert whiteboard.read_room("") == "default"
-    with pytest.raises(whiteboard.BadMessage, match="printable"):
-        whiteboard.read_room("a\nb")
-    with pytest.raises(whiteboard.BadMessage, match="80 characters, this one has 81"):
-        whiteboard.read_room("x" * 81)
+def test_a_room_is_named_by_printable_characters(messages: ModuleType) -> None:
+    assert messages.read_room("  Küche 7 ") == "Küche 7"
+    assert messages.read_room("") == "default"
+    with pytest.raises(messages.BadMessage, match="printable"):
+        messages.read_room("a\nb")
+    with pytest.raises(messages.BadMessage, match="80 characters, this one has 81"):
+        messages.read_room("x" * 81)
 
 
 @pytest.mark.parametrize(
     ("given_name", "shown"),
     [("Ada", "Ada"), ("  Ada \n Lovelace\t", "Ada Lovelace"), ("\x00\x1b", "Somebody"), ("", "Somebody"), ("名", "名")],
 )
-def test_names_are_one_line_and_never_empty(whiteboard: ModuleType, given_name: str, shown: str) -> None:
-    assert whiteboard.clean_name(given_name) == shown
+def test_names_are_one_line_and_never_empty(messages: ModuleType, given_name: str, shown: str) -> None:
+    assert messages.clean_name(given_name) == shown
 
 
-def test_a_page_of_strokes_has_a_bound_and_at_least_one_stroke(whiteboard: ModuleType) -> None:
-    strokes = [{"points": [0] * 30} for _ in range(5)]
-    assert whiteboard.first_page(strokes, numbers_max=90) == strokes[:3]
-    assert whiteboard.first_page(strokes, numbers_max=1) == strokes[:1]
-    assert whiteboard.first_page(strokes, numbers_max=1_000) == strokes
-    assert whiteboard.first_page([], numbers_max=1) == []
-
-
-def test_those_who_changed_the_board_longest_ago_are_forgotten_first(whiteboard: ModuleType) -> None:
-    clients = {"client:a": {"revision": 9}, "client:b": {"revision": 2}, "client:c": {"revision": 5}}
-    assert whiteboard.choose_forgotten(clients, keep=1) == ["client:b", "client:c"]
-    assert whiteboard.choose_forgotten(clients, keep=3) == []
-
-
-def test_only_a_well_formed_client_becomes_a_tag(whiteboard: ModuleType) -> None:
-    assert whiteboard.client_tags("c" * 20) == ["client:" + "c" * 20]
-    assert whiteboard.client_tags("") == whiteboard.client_tags("C" * 20) == whiteboard.client_tags("x" * 99) == []
+def test_only_a_well_formed_client_becomes_a_tag(messages: ModuleType) -> None:
+    assert messages.client_tags("c" * 20) == ["client:" + "c" * 20]
+    assert messages.client_tags("") == messages.client_tags("C" * 20) == messages.client_tags("x" * 99) == []

@@ -6,6 +6,8 @@ import { Erasing } from "./erasing.js";
  * Points are those of the board, with pressure.
  */
 export class Hand {
+  /** @type {import("./canvas.js").Canvas | undefined} which in turn shows what is drawn here */
+  canvas;
   /** @type {Drawing | null} */
   #drawing = null;
   /** @type {Erasing | null} */
@@ -25,9 +27,6 @@ export class Hand {
   constructor(parts) {
     this.#parts = parts;
   }
-
-  /** @type {import("./canvas.js").Canvas | undefined} */
-  canvas;
 
   /** @returns {import("./stroke.js").Stroke[]} what is being drawn */
   strokes() {

@@ -9,6 +9,7 @@ import { Signal } from "./signal.js";
 const STROKES_PER_CHANGE = 50;
 const NUMBERS_PER_CHANGE = 60_000;
 const BACKLOG_MOST = 64 * 1024;
+const ALONE_AFTER_MS = 1_500; // a line that is back sooner has not made anybody leave
 
 export class Session {
   /** @type {Signal<Status>} */
@@ -28,6 +29,7 @@ export class Session {
   #cursors;
   #profile;
   #welcomed = false;
+  #alone = 0;
 
   /**
    * @param {{
@@ -90,10 +92,8 @@ export class Session {
     this.#welcomed = false;
     this.#board.interrupted();
     this.#live.clear();
-    if (state === "waiting") {
-      this.#people.replace([], "");
-      this.#cursors.clear();
-    }
+    this.#cursors.clear();
+    this.#alone ||= setTimeout(() => this.#people.replace([], ""), ALONE_AFTER_MS);
     const first = this.status === "connecting" && state === "connecting";
     this.#turn(first ? "connecting" : "offline");
   }
@@ -124,6 +124,8 @@ export class Session {
   #welcome({ you, people, board, revision, current }) {
     this.#connection.settled();
     this.#welcomed = true;
+    clearTimeout(this.#alone);
+    this.#alone = 0;
     this.you = you;
     this.#people.replace(people, you);
     if (!current) this.#board.expect(board, revision);
