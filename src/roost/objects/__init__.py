@@ -1,0 +1,1 @@
+"""One live object: its gates, its sockets, its life."""

@@ -1,0 +1,210 @@
+"""How each kind of event is handed to an object, and what follows from its end."""
+
+# An event begins when the input gate lets it in, and ends when its handler does.
+#
+#  (1) A request gets exactly one answer: the response, or the error, through the output gate.
+#  (2) `Finished` follows every message, after all else that it caused, whatever became of its handler.
+#  (3) What a socket's handler raises is reported and changes nothing else: the socket stays open.
+#  (4) The end of a socket is told once. In the handler's synchronous part the socket is still listed, afterwards not.
+#  (5) After a failure of a socket its close is not told.
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from roost.body import Body
+from roost.errors import DurableObjectAbort
+from roost.events import Event, Fetch, SocketClosed, SocketFailed, SocketMessage
+from roost.held_socket import CLOSED, HeldSocket
+from roost.objects.active_socket import KEPT
+from roost.objects.handlers import Handlers, as_exception
+from roost.objects.sockets import Sockets
+from roost.objects.streamed_body import StreamedBody
+from roost.objects.turn import ObjectTask
+from roost.response import Response
+
+if TYPE_CHECKING:
+    from roost.objects.activation import Activation
+
+
+class Delivery:
+    """Begins events; `unanswered` and `unfinished` are what a reset must still settle."""
+
+    def __init__(self, activation: Activation, sockets: Sockets) -> None:
+        self._activation = activation
+        self._sockets = sockets
+        self._outbox = activation.outbox
+        self._meter = activation.meter
+        self._handlers: Handlers | None = None
+        self.unanswered: dict[Fetch, None] = {}
+        """Requests that began and have not ended."""
+        self.leaving: dict[Fetch, None] = {}
+        """Requests whose answer is in the outbox."""
+        self.unfinished: dict[ObjectTask, HeldSocket] = {}
+        """Messages whose handler was suspended."""
+        self.begin: dict[type, Callable[[Any], None]] = {
+            Fetch: self._fetch,
+            SocketMessage: self.message,
+            SocketClosed: self._closed,
+            SocketFailed: self._failed,
+        }
+
+    def construct(self, handlers: Handlers) -> None:
+        """The object is there."""
+        self._handlers = handlers
+
+    @property
+    def handlers(self) -> Handlers:
+        assert self._handlers is not None, "no event begins before the object is constructed"
+        return self._handlers
+
+    def forget_all(self) -> None:
+        """The activation has settled what was left."""
+        self.unanswered.clear()
+        self.unfinished.clear()
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    def _fetch(self, event: Fetch) -> None:
+        self._meter.event("fetch")
+        self.unanswered[event] = None
+        task = self._activation.event_task(self._fetch_done, event)
+        task.begin(self.handlers.answer, (event.request,))
+
+    def _fetch_done(self, task: ObjectTask) -> None:
+        activation = self._activation
+        activation.event_ended(task)
+        if activation.ended or activation.doom is not None:
+            return  # the request gets the reason of the end
+        event: Fetch = task.event
+        del self.unanswered[event]
+        self.leaving[event] = None
+        try:
+            if task.error is not None:
+                raise task.error
+            response = self._placed(self.handlers.checked(task.result_value, event.request))
+        except BaseException as error:  # noqa: BLE001 - whatever it was, the caller gets it
+            self._sockets.answered(task, None)
+            self._meter.error(type(error).__name__)
+            self._outbox.add_departure(functools.partial(self._refuse, event, as_exception(error)))
+        else:
+            self._sockets.answered(task, response.web_socket)
+            self._outbox.add_departure(functools.partial(self._answer, event, response))
+
+    def _placed(self, response: Response) -> Response:
+        """The response, its streamed body bound to run inside the object."""
+        if response.body.buffered is not None:
+            return response
+        stream = StreamedBody(self._activation, response.body.stream())
+        self._activation.streams[stream] = None
+        return Response.received(
+            response.status,
+            response.headers,
+            Body(stream),
+            status_text=response.status_text,
+            web_socket=response.web_socket,
+        )
+
+    def _answer(self, event: Fetch, response: Response) -> None:
+        del self.leaving[event]
+        event.reply(response)
+
+    def _refuse(self, event: Fetch, error: Exception) -> None:
+        del self.leaving[event]
+        event.fail(error)
+
+    # -- messages ------------------------------------------------------------------------------------------------------
+
+    def message(self, event: SocketMessage) -> None:
+        socket = event.socket
+        meter = self._meter
+        meter.event("socket_message")
+        meter.messages_in += 1
+        meter.bytes_in += len(event.data)
+        if socket.hibernating:
+            handler = self.handlers.message
+            if handler is None:
+                self._outbox.finish(socket)
+                return
+            task = self._activation.event_task(self._message_done, event)
+            task.begin(handler, (self._sockets.standing[socket], event.data))
+            if not task.is_done:
+                self.unfinished[task] = socket
+        else:
+            self._active_message(event)
+
+    def _message_done(self, task: ObjectTask) -> None:
+        if task.seen:
+            self._activation.event_ended(task)
+            if self.unfinished.pop(task, None) is None:
+                return  # settled by the end of the activation
+        if task.error is not None:
+            self._report(task, "web_socket_message")
+        self._outbox.finish(task.event.socket)
+
+    def _active_message(self, event: SocketMessage) -> None:
+        ws = self._sockets.active.get(event.socket)
+        if ws is None or ws._active is None:
+            self._outbox.finish(event.socket)
+            return
+        task = self._activation.event_task(self._active_message_done, event)
+        task.begin(ws._active.receive, (event,))
+        if not task.is_done:
+            self.unfinished[task] = event.socket
+
+    def _active_message_done(self, task: ObjectTask) -> None:
+        if task.result_value is not KEPT:
+            self._message_done(task)
+
+    # -- the end of a socket -------------------------------------------------------------------------------------------
+
+    def _closed(self, event: SocketClosed) -> None:
+        self._meter.event("socket_closed")
+        arguments = (event.code, event.reason, event.was_clean)
+        self._end(event, self.handlers.close, arguments, "web_socket_close")
+
+    def _failed(self, event: SocketFailed) -> None:
+        self._meter.event("socket_failed")
+        self._end(event, self.handlers.error, (event.error,), "web_socket_error")
+
+    def _end(
+        self,
+        event: SocketClosed | SocketFailed,
+        handler: Callable[..., Any] | None,
+        arguments: tuple[Any, ...],
+        name: str,
+    ) -> None:
+        socket = event.socket
+        if not self._sockets.knows(socket):
+            return
+        if not socket.hibernating:
+            self._active_end(event)
+        elif handler is not None:
+            ws = self._sockets.standing[socket]
+            task = self._activation.event_task(functools.partial(self._end_done, name), event)
+            task.begin(handler, (ws, *arguments))
+        self._sockets.gone(socket)
+
+    def _active_end(self, event: SocketClosed | SocketFailed) -> None:
+        active = self._sockets.active[event.socket]._active
+        assert active is not None, "it is among the active ones"
+        task = self._activation.event_task(functools.partial(self._end_done, "a listener"), event)
+        task.begin(active.receive_any_end, (event,))
+
+    def _end_done(self, name: str, task: ObjectTask) -> None:
+        self._activation.event_ended(task)
+        if task.error is not None:
+            self._report(task, name)
+
+    def _report(self, task: ObjectTask, handler: str) -> None:
+        assert task.error is not None
+        if not self._activation.ended and not isinstance(task.error, DurableObjectAbort):
+            self._activation.report(f"{handler} failed", task.error)
+
+
+def note_arrival(event: Event) -> None:
+    """What is true as soon as the news of a socket is here, whatever waits before it: its peer is gone."""
+    if type(event) is SocketClosed or type(event) is SocketFailed:
+        event.socket.ready_state = CLOSED

@@ -1,0 +1,148 @@
+"""The end of an activation: what becomes of everything it had."""
+
+# Whatever the reason:
+#
+#  (1) Hibernating sockets stay. Active ones, whose listeners died with the memory, close with 1012.
+#  (2) Uncommitted writes are dropped, and so are the effects made after them. Effects stamped before still leave when
+#      their commits are durable, except when a write was lost: then nothing does, and the sockets whose messages were
+#      not finished close with 1011, so that their clients know.
+#  (3) Every request that has no answer yet gets the error, once. Every message counts as finished: its sender's credit
+#      comes back. The end of a socket that waited to be told is not told any more, but the socket leaves the roll.
+#  (4) Tasks are cancelled. What they still do reaches nothing.
+#  (5) The host hears of it last.
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from roost.events import Close, Effect, Fetch, Finished, SocketClosed, SocketMessage
+from roost.held_socket import CLOSING, OPEN
+from roost.objects.critical_section import CriticalSection
+from roost.objects.doom import Doom
+from roost.objects.gates import Section
+from roost.objects.lifecycle import Happening, State
+from roost.objects.turn import ObjectTask
+
+if TYPE_CHECKING:
+    from roost.objects.activation import Activation
+
+RESTARTED = (1012, "the object was restarted")
+LOST_WRITE = (1011, "the object could not store what this message changed")
+
+
+def carry_out(activation: Activation, doom: Doom) -> None:
+    """End the activation."""
+    gate = activation.gate
+    was_starting = activation.state is State.STARTING
+    was_running, gate.running = gate.running, True
+    gate.open = gate.free = False
+    activation.storage.rollback()
+    dropped = _drop_effects(activation, doom, was_starting=was_starting)
+    if doom.error is not None:
+        _settle_events(activation, doom, dropped, was_starting=was_starting)
+        _close_active(activation)
+    activation.delivery.forget_all()
+    activation.sockets.forget_unanswered()
+    activation.outbox.close()
+    activation.storage.close()
+    activation.finish_life(doom.happening)
+    gate.running = was_running
+    _end_code(activation, doom)
+    _tell(activation, doom)
+
+
+def _drop_effects(activation: Activation, doom: Doom, *, was_starting: bool) -> list[Effect]:
+    outbox = activation.outbox
+    if doom.breaks_output:
+        return outbox.drop_all(for_good=True)
+    if was_starting:
+        dropped = outbox.drop_all(for_good=False)
+        outbox.let_go()
+        return dropped
+    return outbox.drop_since_write()
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+def _settle_events(activation: Activation, doom: Doom, dropped: list[Effect], *, was_starting: bool) -> None:
+    waiting = activation.gate.inbox.empty()
+    delivery, outbox = activation.delivery, activation.outbox
+    unfinished = [*delivery.unfinished.values()]
+    unfinished += [event.socket for event in waiting if isinstance(event, SocketMessage)]
+    unfinished += [socket for effect in dropped if isinstance(effect, Finished) for socket in effect.sockets]
+    for socket in unfinished:
+        if doom.breaks_output and socket.ready_state == OPEN:
+            socket.ready_state = CLOSING
+            outbox.add(Close(socket, *LOST_WRITE))
+    for socket in unfinished:
+        outbox.finish(socket)
+    for event in waiting:
+        if isinstance(event, SocketClosed):
+            activation.sockets.gone(event.socket)
+    requests = [*delivery.unanswered, *(event for event in waiting if isinstance(event, Fetch))]
+    if doom.breaks_output or was_starting:
+        requests += delivery.leaving
+    for request in requests:
+        outbox.add_departure(functools.partial(_fail, request, doom))
+
+
+def _fail(request: Fetch, doom: Doom) -> None:
+    request.fail(doom.for_caller())
+
+
+# -- sockets, tasks, and who is told -----------------------------------------------------------------------------------
+
+
+def _close_active(activation: Activation) -> None:
+    for held, ws in activation.sockets.active.items():
+        ws._gone()
+        if held.ready_state == OPEN:
+            held.ready_state = CLOSING
+            activation.outbox.add(Close(held, *RESTARTED))
+    activation.sockets.active.clear()
+
+
+def _end_code(activation: Activation, doom: Doom) -> None:
+    """Cancel what is suspended. Those that had been lined up at the gate are woken, as nobody else would."""
+    for ws in activation.sockets.standing.values():
+        ws._gone()
+    for stream in list(activation.streams):
+        stream.fail(doom.for_caller())
+    activation.streams.clear()
+    activation.background.close()
+    lined_up = _lined_up(activation.gate.inner)
+    for task in list(activation.tasks):
+        task.cancel("the object's life has ended")
+    for task in lined_up:
+        activation.loop.call_soon(activation.resume, task, context=activation.home)
+
+
+def _lined_up(inner: Section) -> list[ObjectTask]:
+    found: list[ObjectTask] = []
+    section: Section | None = inner
+    while section is not None:
+        if isinstance(section, CriticalSection):
+            section.stop_timer()
+        found += [waiter for waiter in section.urgent if isinstance(waiter, ObjectTask)]
+        found += [waiter for _, waiter in section.waiting if isinstance(waiter, ObjectTask)]
+        section.urgent.clear()
+        section.waiting.clear()
+        section.queue.clear()
+        section = section.parent
+    return found
+
+
+def _tell(activation: Activation, doom: Doom) -> None:
+    surroundings = activation.surroundings
+    if doom.happening is Happening.FAILURE and doom.error is not None:
+        activation.meter.reset(doom.cause)
+        surroundings.observer.report(
+            "object.failed",
+            f"the object was reset ({doom.cause})",
+            doom.error,
+            id=activation.object_id,
+            cause=doom.cause,
+        )
+    surroundings.ended(activation, doom.error)

@@ -1,0 +1,188 @@
+"""Effects on their way out of an object."""
+
+# What the object does to the world during a turn is gathered here.
+#
+#  (1) Effects leave in the order in which the object made them, across turns.
+#  (2) They are stamped when the turn ends: those made before the turn's first confirmed write wait for earlier commits
+#      only, those made after it wait for the turn's own commit too.
+#  (3) A run of sends of the same message to different sockets becomes one effect. Anything in between ends the run.
+#  (4) While the object is being constructed nothing leaves; if that fails, what was made meanwhile never does.
+#  (5) After `close` nothing is taken any more; what was taken and stamped before still leaves.
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from roost.events import Depart, Effect, Finished, Outlet, Send, SendToTagged
+from roost.held_socket import HeldSocket
+from roost.meter import Meter
+from roost.objects.gates import InputGate, OutputGate
+
+_NO_MESSAGE = object()
+"""Equal to no message: there is no run to fold into."""
+
+
+class Outbox:
+    """The effects of one activation: of the present turn in `_turn`, of those that wait for commits in `_held`."""
+
+    __slots__ = (
+        "_closed",
+        "_gate",
+        "_held",
+        "_holding",
+        "_meter",
+        "_on_stray",
+        "_outlet",
+        "_output_gate",
+        "_turn",
+        "_written_at",
+        "fold_data",
+        "fold_sockets",
+    )
+
+    def __init__(
+        self, outlet: Outlet, input_gate: InputGate, output_gate: OutputGate, meter: Meter, on_stray: Callable[[], None]
+    ) -> None:
+        self._outlet = outlet
+        self._gate = input_gate
+        self._output_gate = output_gate
+        self._meter = meter
+        self._on_stray = on_stray
+        self._turn: list[Effect] = []
+        self._held: deque[tuple[int, list[Effect]]] = deque()
+        self._holding = 0
+        self._closed = False
+        self._written_at: int | None = None
+        """How many effects the turn had made when it first wrote."""
+        self.fold_data: object = _NO_MESSAGE
+        """The message of the present run of sends."""
+        self.fold_sockets: list[HeldSocket] = []
+        """The sockets of the present run; another list for each run."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._held and not self._turn
+
+    # -- making effects ------------------------------------------------------------------------------------------------
+
+    def add(self, effect: Effect) -> None:
+        """Anything that leaves the object."""
+        if self._closed:
+            return
+        if not self._gate.running:
+            self._on_stray()
+        self.end_run()
+        self._turn.append(effect)
+
+    def add_departure(self, leave: Callable[[], None]) -> None:
+        """A call that takes something out of the object; it must not raise."""
+        self.add(Depart(leave))
+
+    def begin_run(self, socket: HeldSocket, data: str | bytes) -> list[HeldSocket]:
+        """Send a message to a socket; to send it to more sockets, append them to the result while `fold_data` is the
+        message.
+        """
+        sockets = [socket]
+        self.add(Send(data, sockets))
+        if not self._closed:
+            self.fold_data = data
+            self.fold_sockets = sockets
+        return sockets
+
+    def finish(self, socket: HeldSocket) -> None:
+        """A message of that socket was handled to the end."""
+        last = self._turn[-1] if self._turn else None
+        if type(last) is Finished:
+            last.sockets.append(socket)
+        else:
+            self.add(Finished([socket]))
+
+    def end_run(self) -> None:
+        """No further send is joined with those before."""
+        if self.fold_data is not _NO_MESSAGE:
+            data = self.fold_data
+            assert isinstance(data, str | bytes)
+            count = len(self.fold_sockets)
+            self._meter.messages_out += count
+            self._meter.bytes_out += count * len(data)
+            self.fold_data = _NO_MESSAGE
+
+    def broadcasts(self) -> list[SendToTagged]:
+        """Those that have not left."""
+        lists = [effects for _, effects in self._held] + [self._turn]
+        return [effect for effects in lists for effect in effects if type(effect) is SendToTagged]
+
+    # -- turns ---------------------------------------------------------------------------------------------------------
+
+    def mark_write(self) -> None:
+        """The turn makes its first write: what was made so far does not wait for it."""
+        self.end_run()
+        self._written_at = len(self._turn)
+
+    def stamp_before_write(self) -> None:
+        """The turn's commit is about to raise what effects wait for: let go of those made before its first write."""
+        self.end_run()
+        count = self._written_at
+        if count:
+            effects, self._turn = self._turn[:count], self._turn[count:]
+            self._written_at = 0
+            self._stamp(effects)
+
+    def end_turn(self) -> None:
+        """The turn is over and its commit, if there was one, is known to the output gate."""
+        if self.fold_data is not _NO_MESSAGE:
+            self.end_run()
+        self._written_at = None
+        if self._turn:
+            effects, self._turn = self._turn, []
+            self._stamp(effects)
+
+    def _stamp(self, effects: list[Effect]) -> None:
+        gate = self._output_gate
+        if self._holding or self._held or gate.needed > gate.durable:
+            self._held.append((gate.needed, effects))
+        else:
+            self._outlet.emit(effects)
+
+    def release(self) -> None:
+        """Let everything leave that waits for no commit any more."""
+        held, gate = self._held, self._output_gate
+        while held and not self._holding and held[0][0] <= gate.durable:
+            self._outlet.emit(held.popleft()[1])
+
+    # -- beginning and end ---------------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Let nothing leave until `let_go` was called as often as this."""
+        self._holding += 1
+
+    def let_go(self) -> None:
+        self._holding -= 1
+        self.release()
+
+    def drop_since_write(self) -> list[Effect]:
+        """What the turn made since its first write, which is being rolled back, never happened; it is returned."""
+        self.end_run()
+        if self._written_at is None:
+            return []
+        dropped = self._turn[self._written_at :]
+        del self._turn[self._written_at :]
+        self._written_at = None
+        return dropped
+
+    def drop_all(self, *, for_good: bool) -> list[Effect]:
+        """Nothing that is held will leave; it is returned. `for_good`: what comes now is not held any more either."""
+        self.end_run()
+        self._written_at = None
+        dropped = [effect for _, effects in self._held for effect in effects] + self._turn
+        self._held.clear()
+        self._turn = []
+        if for_good:
+            self._holding = 0
+        return dropped
+
+    def close(self) -> None:
+        """Take nothing any more."""
+        self.end_turn()
+        self._closed = True

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from roost.objects.durable_object import DurableObject
+from roost.objects.web_socket import WebSocket
+from roost.objects.web_socket_pair import WebSocketPair
+from roost.request import Request
+from roost.response import Response
+
+from .conftest import MakeHarness
+from .harness import settle
+
+
+class Board(DurableObject):
+    def __init__(self, ctx: Any, env: Any) -> None:
+        super().__init__(ctx, env)
+        self.board: dict[str, int] = {}
+
+        async def load() -> None:
+            self.board = await ctx.storage.get("board") or {}
+
+        ctx.block_concurrency_while(load)
+
+    async def fetch(self, request: Request) -> Response:
+        if request.is_upgrade:
+            client, server = WebSocketPair()
+            self.ctx.accept_web_socket(server, ["room-tag"])
+            return Response(None, status=101, web_socket=client)
+        return Response.json(self.board)
+
+    async def web_socket_message(self, ws: WebSocket, message: str) -> None:
+        self.board[message] = self.board.get(message, 0) + 1
+        await self.ctx.storage.put("board", self.board)
+        for s in self.ctx.get_web_sockets("room-tag"):
+            if s is not ws:
+                s.send(message)
+
+
+async def test_the_whiteboard_of_the_article_runs_and_its_board_survives_sleep(live: MakeHarness) -> None:
+    room = live(Board)
+    one = room.connect(await room.fetch(upgrade=True))
+    two = room.connect(await room.fetch(upgrade=True))
+    three = room.connect(await room.fetch(upgrade=True))
+    room.message(one, "line")
+    assert room.all_left() == []
+    room.durable()
+    assert room.all_left() == [("send", "line", [2, 3]), ("finished", [1])]
+    await settle()
+    assert room.alive.pinned_by() == []
+    room.alive.hibernate()
+    assert room.ended == [None]
+    room.message(two, "line")
+    room.durable()
+    assert room.left() == [("send", "line", [1, 3])]
+    assert await room.text() == '{"line":2}'
+    assert room.woken == 2
+    assert three.ready_state == 1
+
+
+class Sleeper(DurableObject):
+    async def fetch(self, request: Request) -> Response:
+        before = asyncio.current_task()
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(asyncio.sleep(0, 7))
+        assert asyncio.current_task() is before
+        return Response(str(task.result()))
+
+
+async def test_timeouts_and_task_groups_work_in_handlers(live: MakeHarness) -> None:
+    assert await live(Sleeper).text() == "7"
