@@ -241,8 +241,13 @@ def test_a_host_may_be_the_peer_of_a_host() -> None:
 def test_a_second_hello_ends_the_link() -> None:
     session = Session(Side.OWNER, HOST)
     session.feed(wire(Side.PEER, GATEWAY, []))
-    with pytest.raises(LinkError, match="second Hello"):
+    with pytest.raises(LinkError, match="no frame"):
         session.feed(wire(Side.PEER, GATEWAY, []))
+
+
+def test_a_second_hello_in_the_first_batch_ends_the_link() -> None:
+    with pytest.raises(LinkError, match="second Hello"):
+        Session(Side.OWNER, HOST).feed(wire(Side.PEER, GATEWAY, [GATEWAY]))
 
 
 def test_the_other_end_is_known_by_its_hello() -> None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import enum
 import struct
+from types import GenericAlias
+from typing import Any, Union, get_args
 
 import msgspec
 
@@ -46,8 +48,7 @@ class Session:
         self._limits = limits
         self._receive_max = limits.link_batch_bytes + limits.link_frame_bytes_max + _SLACK
         self._encode_into = msgspec.msgpack.Encoder().encode_into
-        kinds = frames.FromOwner if side is Side.PEER else frames.FromPeer
-        self._decode = msgspec.msgpack.Decoder(list[kinds]).decode  # type: ignore[valid-type]
+        self._decode = _decoder(side, greeting=True).decode
         self._error: LinkError | None = None
         self._in = bytearray()
         self._out = bytearray()
@@ -99,6 +100,8 @@ class Session:
         if self._error is not None:
             raise self._error
         try:
+            if not self._in and len(data) == _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES]):
+                return self._batch(memoryview(data)[_LENGTH_BYTES:])  # one whole batch, as nearly always
             if not self._in:
                 received, used = self._read(data)
                 self._in += memoryview(data)[used:]
@@ -152,15 +155,10 @@ class Session:
         finally:
             data.release()
         if self.other is None and batch:
-            self._greet(batch[0])
-            rest = batch[1:]
-        else:
-            rest = batch
-        if any(type(frame) is Hello for frame in rest):
-            raise LinkError("a second Hello on one link")
+            self._greet(batch[0], batch[1:])
         return batch
 
-    def _greet(self, first: Frame) -> None:
+    def _greet(self, first: Frame, rest: list[Frame]) -> None:
         if not isinstance(first, Hello):
             raise LinkError(f"the first frame of a link must be Hello, got {type(first).__name__}")
         if first.version != frames.VERSION:
@@ -168,4 +166,15 @@ class Session:
         roles = ("host",) if self.side is Side.PEER else ("gateway", "host")
         if first.role not in roles:
             raise LinkError(f"the other end must be a {' or '.join(roles)}, it says {first.role!r}")
+        if any(type(frame) is Hello for frame in rest):
+            raise LinkError("a second Hello on one link")
         self.other = first
+        self._decode = _decoder(self.side, greeting=False).decode
+
+
+def _decoder(side: Side, *, greeting: bool) -> msgspec.msgpack.Decoder[list[Frame]]:
+    """For what this side receives; behind the greeting a Hello is as wrong as any unknown frame."""
+    kinds: Any = frames.FromOwner if side is Side.PEER else frames.FromPeer
+    if not greeting:
+        kinds = Union[tuple(kind for kind in get_args(kinds) if kind is not Hello)]  # noqa: UP007
+    return msgspec.msgpack.Decoder(GenericAlias(list, (kinds,)))
