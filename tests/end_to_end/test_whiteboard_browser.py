@@ -505,3 +505,54 @@ async def test_simplified_strokes_stay_close_to_what_was_drawn(browser: Browser,
     )
     assert worst < 0.32
     assert kept < 0.3
+
+
+async def test_the_board_shows_what_waits_on_top_of_what_is_confirmed(
+    browser: Browser, server: Server, room: str
+) -> None:
+    page = await open_board(await browser.new_context(viewport=WINDOW), server, room)
+    seen = await page.evaluate(
+        """async () => {
+          const { Board } = await import("/js/board.js");
+          const stroke = (id, order) => ({ id, tool: "pen", colour: "ink", width: 4, points: [0, 0, 0.5], order });
+          const board = new Board();
+          const seen = [];
+          const look = () => seen.push(board.strokes().map(({ id }) => id).join(""));
+          board.expect("x", 2);
+          board.receive([stroke("a", 1)], false);
+          look();                                                      // not whole yet
+          board.receive([stroke("b", 2)], true);
+          look();
+          const added = { kind: "add", strokes: [stroke("m", 0)] };
+          board.propose(added);
+          board.learn({ kind: "add", strokes: [stroke("c", 3)] }, 3);  // theirs came first: it lies below
+          look();
+          const removed = { kind: "remove", ids: ["a"] };
+          board.propose(removed);
+          look();
+          board.learn({ kind: "clear" }, 4);                           // what waits is still to be made
+          look();
+          board.settle(added, 5);
+          board.settle(removed, 6);
+          board.learn({ kind: "add", strokes: [stroke("z", 7)] }, 7);
+          look();
+          const refused = { kind: "add", strokes: [stroke("n", 0)] };
+          board.propose(refused);
+          look();
+          board.settle(refused, null);
+          look();
+          return [...seen, board.known.revision];
+        }"""
+    )
+    assert seen == ["", "ab", "abcm", "bcm", "m", "mz", "mzn", "mz", 7]
+
+
+async def test_a_page_that_missed_a_change_fetches_the_board_anew(browser: Browser, server: Server, room: str) -> None:
+    ada, grace = await two_windows(browser, server, room)
+    await draw(ada, wave(200))
+    await shows(grace, 1)
+    await grace.evaluate("whiteboard.board.known.revision = 0")
+    await draw(ada, wave(300))
+    await shows(grace, 2)
+    await ready(grace)
+    assert await board(grace) == await board(ada)
