@@ -65,7 +65,7 @@ for line in lines:
                 report={"app": does, "objects": [], "peers": 1, "resident_bytes": 2},
             )
         case "ask":
-            report = {"connections": 3, "sockets": 2, "hosts": 1, "resident_bytes": 4}
+            report = {"sockets": 2, "hosts": 1, "resident_bytes": 4}
             say(type="answer", number=message["number"], report=report)
         case "stop" if does != "stubborn":
             sys.exit(0)

@@ -64,7 +64,7 @@ async def test_a_child_that_does_not_end_in_time_is_killed(shop: Any) -> None:
 async def test_a_child_answers_what_it_is_asked_and_none_when_it_is_gone(shop: Any) -> None:
     child = await shop.launch("gateway")
     await child.ready()
-    assert (await child.ask(60))["connections"] == 3
+    assert (await child.ask(60))["hosts"] == 1
     assert (await child.ask(60))["sockets"] == 2
     child.tell(Stop(0))
     await child.exited()

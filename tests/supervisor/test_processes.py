@@ -39,7 +39,7 @@ async def test_all_hosts_and_gateways_begin_and_are_reported(processes: Processe
     assert host.host is not None
     assert host.host.app == "works"
     assert gateway.gateway is not None
-    assert gateway.gateway.connections == 3
+    assert gateway.gateway.sockets == 2
 
 
 async def test_a_process_that_is_gone_is_reported_so(processes: Processes, shop: Any) -> None:

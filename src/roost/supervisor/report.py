@@ -30,9 +30,8 @@ class HostReport(msgspec.Struct, frozen=True):
 
 
 class GatewayReport(msgspec.Struct, frozen=True):
-    connections: int
-    """Of clients, with or without a WebSocket."""
     sockets: int
+    """WebSockets of clients."""
     hosts: int
     """Hosts that it is linked to."""
     resident_bytes: int
