@@ -53,6 +53,10 @@ def close_frame(code: int | None = None, reason: bytes = b"") -> bytes:
     return frame(CLOSE, b"" if code is None else struct.pack("!H", code) + reason)
 
 
+_PROPOSAL = [("host", "test"), ("upgrade", "websocket"), ("connection", "upgrade")]
+"""What h11 believes was asked, so that it reads a 101 too."""
+
+
 class Answer:
     """A response as h11, which is not ours, has read it."""
 
@@ -96,7 +100,7 @@ class RawClient:
     async def answer(self, method: str = "GET") -> Answer:
         """The next response, whole."""
         parser = h11.Connection(h11.CLIENT)
-        parser.send(h11.Request(method=method, target="/", headers=[("host", "test")]))
+        parser.send(h11.Request(method=method, target="/", headers=_PROPOSAL))
         parser.send(h11.EndOfMessage())
         head: h11.Response | h11.InformationalResponse | None = None
         body = b""

@@ -178,6 +178,7 @@ async def serving(
         if linked:
             for host in hosts:
                 await host.take(frames.RollEnd)
+                host.received.clear()
         yield Served(gateway, hosts, address, observer)
     finally:
         await gateway.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.gateway.raw_client import KEY, handshake
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
@@ -10,7 +11,6 @@ from roost.gateway.handshake import Offer, accept_value, chosen_protocol, encode
 from roost.gateway.http1 import RequestHead, parse_head
 from roost.gateway.refusal import Refusal
 from roost.limits import DEFAULTS
-from tests.gateway.raw_client import KEY, handshake
 
 
 def head(data: bytes) -> RequestHead:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from roost.gateway.exchange import Exchange, Lines
 from roost.gateway.handshake import Offer, encode_acceptance, read_offer
@@ -56,8 +56,7 @@ class ClientConnection(asyncio.Protocol):
     # -- what the transport tells --------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "clients come over TCP, perhaps with TLS"
-        self._transport = transport
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
         self._secure = transport.get_extra_info("sslcontext") is not None
         if self._gateway.admit(self):
             self._deadlines.set(self, self._limits.head_seconds_max)

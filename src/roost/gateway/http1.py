@@ -99,8 +99,8 @@ class RequestReader:
             self._scanned = 0
 
     def _check_unfinished_head(self) -> None:
-        unseen = max(0, self._scanned - 1)
-        if self._buffer.count(b"\n", unseen) != self._buffer.count(b"\r\n", unseen):
+        seen = self._scanned
+        if self._buffer.count(b"\n", seen) != self._buffer.count(b"\r\n", max(0, seen - 1)):
             raise bad_request("a line of the request's head ends with LF alone; CR LF was expected")
         line_max = self._limits.url_bytes_max + _METHOD_BYTES
         if len(self._buffer) > line_max and self._buffer.find(b"\r\n", 0, line_max) < 0:
