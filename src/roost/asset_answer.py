@@ -138,7 +138,7 @@ def _date(text: str | None) -> datetime | None:
 
 
 def _span(ranged: str, size: int) -> tuple[int, int] | None:
-    """Begin and end (excluded) of the range; (0, 0) where the file has nothing of it, None where it is no single range."""
+    """Begin and end (excluded) of the range; (0, 0) where the file has nothing of it, None for no single range."""
     match = _RANGE.fullmatch(ranged.strip())
     if match is None:
         return None
