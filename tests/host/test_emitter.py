@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from roost.events import Attach, AutoRespond, Close, Depart, Finished, Send, SendToTagged
+from roost.events import Attach, AutoRespond, Close, Depart, Effect, Finished, Send, SendToTagged
 from roost.held_socket import HeldSocket
 from roost.host.emitter import Peer, Waiting
 from roost.host.place import PEER_SHIFT, Place
@@ -147,7 +147,7 @@ def test_a_set_is_named_to_each_peer_that_has_members(place: Place, peers: dict[
 
 def test_what_is_for_a_client_that_is_not_connected_waits_in_order(place: Place, peers: dict[int, KeepingPeer]) -> None:
     socket = HeldSocket()
-    effects = [Send("a", [socket]), Attach(socket, b"x"), Send("b", [socket]), Close(socket, 1000, "")]
+    effects: list[Effect] = [Send("a", [socket]), Attach(socket, b"x"), Send("b", [socket]), Close(socket, 1000, "")]
     place.outlet.emit(effects)
     assert isinstance(socket.waiting, Waiting)
     assert [type(effect) for effect in socket.waiting] == [Send, Attach, Send, Close]

@@ -67,7 +67,7 @@ async def test_an_app_without_entrypoint_answers_with_how_to_add_one() -> None:
     [(None, "None: is a `return` missing"), ("text", "it returned str: 'text'"), ({"a": 1}, "it returned dict")],
 )
 async def test_what_is_no_response_is_named(value: object, told: str) -> None:
-    with pytest.raises(WrongTypeError, match="must return a roost.Response") as caught:
+    with pytest.raises(WrongTypeError, match=r"must return a roost\.Response") as caught:
         await text_of(lambda request, env: value)
     assert told in str(caught.value)
 

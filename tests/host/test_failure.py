@@ -56,9 +56,7 @@ async def test_with_debug_the_client_sees_the_traceback_in_the_form_it_asks_for(
     page = error_response(error, Request("http://x/", headers={"Accept": "text/html,*/*"}), debug=True)
     assert page.headers["Content-Type"].startswith("text/html")
     assert "RuntimeError: &lt;secret&gt;" in await page.text()
-    told = await error_response(
-        error, Request("http://x/", headers={"Accept": "application/json"}), debug=True
-    ).json()
+    told = await error_response(error, Request("http://x/", headers={"Accept": "application/json"}), debug=True).json()
     assert told["type"] == "RuntimeError"
     assert any("in raised" in line for line in told["traceback"])
     assert "in raised" in await error_response(error, Request("http://x/"), debug=True).text()

@@ -66,7 +66,7 @@ def test_modules_beside_the_app_can_be_imported_now_and_later(tmp_path: Path) ->
     write(
         tmp_path,
         rooms_of_this_test=APP,
-        app="import rooms_of_this_test as rooms\nfrom roost.objects.durable_object import DurableObject\nclass Room(rooms.WhiteboardRoom): ...\n",
+        app="import rooms_of_this_test as rooms\nclass Room(rooms.WhiteboardRoom): ...\n",
     )
     assert list(load_app(directory=tmp_path).classes) == ["ROOM"]
     assert str(tmp_path) in sys.path

@@ -64,7 +64,7 @@ def test_an_id_of_another_class_is_refused(rooms: Namespace, caller: KeepingCall
 def test_hints_are_taken_and_unknown_ones_listed(rooms: Namespace) -> None:
     for hint in LOCATION_HINTS:
         rooms.get_by_name("lobby", location_hint=hint)
-    with pytest.raises(InvalidArgumentError, match="'moon'.*wnam, enam"):
+    with pytest.raises(InvalidArgumentError, match=r"'moon'.*wnam, enam"):
         rooms.get_by_name("lobby", location_hint="moon")
 
 

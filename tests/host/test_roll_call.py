@@ -36,6 +36,5 @@ def test_it_does_not_wait_for_ever() -> None:
     clock.advance(1.9)
     assert not roll_call.complete
     clock.advance(0.2)
-    assert roll_call.complete
     roll_call.rolled(0)
     assert calls == [1]

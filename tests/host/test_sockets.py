@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,6 +38,7 @@ class Registry:
             find=self._find,
             deliver=lambda _, event: self.delivered.append(event),
             release=self.released.append,
+            places={},
         )
 
     def _find(self, ref: ObjectRef) -> Place:
@@ -195,10 +197,12 @@ def test_an_automatic_answer_wakes_nobody(registry: Registry) -> None:
     assert registry.delivered == []
 
 
-def test_too_much_waiting_for_a_client_ends_the_socket(registry: Registry) -> None:
+async def test_too_much_waiting_for_a_client_ends_the_socket(registry: Registry) -> None:
     socket = registry.accepted()
     grant = registry.sockets.grant(registry.place, socket)
     registry.sockets.overflow(registry.place, socket)
+    assert registry.delivered == []  # effects of the object are leaving just now
+    await asyncio.sleep(0)
     (event,) = registry.delivered
     assert isinstance(event, SocketClosed)
     assert event.code == 1013

@@ -3,12 +3,14 @@
 # At most one activation of an id:
 #
 #  (1) An activation is in its place from its construction until it says that it ended; the next event makes another.
-#  (2) An object without activation, sockets and requests has no place, and costs nothing but its meter, which is bounded.
+#  (2) An object without activation, sockets and requests has no place, and costs nothing but its meter. Those are
+#      bounded.
 #  (3) Of requests an object holds a bounded number, and a bounded size; those beyond fail with OverloadedError and
 #      disturb nothing. Messages are bounded by the credit of the gateways.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 
@@ -25,12 +27,12 @@ from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
 from roost.link.frames import ObjectRef
 from roost.meter import Meter
-from roost.observer import Observer
 from roost.objects.activation import Activation
 from roost.objects.durable_object import DurableObject
+from roost.observer import Observer
 from roost.request import Request
 from roost.response import Response
-from roost.storage.store import ObjectStorage
+from roost.storage.object_storage import ObjectStorage
 
 METERS_MAX = 10_000
 """Objects whose own meter is remembered after they are gone; of older ones only the sum of their class stays."""
@@ -58,6 +60,8 @@ class Activations:
         """By key, the longest untouched first."""
         self.forgotten: dict[str, Meter] = {}
         """By binding, the sums of the meters that are no longer kept one by one."""
+        self._unanswered = 0
+        self._all_answered: asyncio.Future[None] | None = None
         self.classes = classes
         self._spaces = spaces
         self._clock = clock
@@ -72,7 +76,7 @@ class Activations:
     def find(self, ref: ObjectRef) -> Place:
         """The place of an object that is named over a link.
 
-        Raises UnknownBindingError when this app has no such class, InvalidArgumentError when the key is none of its ids.
+        Raises UnknownBindingError when this app has no such class, InvalidArgumentError when it is none of its ids.
         """
         known = self.places.get(ref.key)
         if known is not None and known.object_id.binding == ref.binding:
@@ -128,11 +132,10 @@ class Activations:
         activation.deliver(event)
 
     def wake(self, place: Place) -> Activation:
-        """Construct the object. What its constructor raises goes to the events that wait for it."""
+        """Begin a life of the object. It is constructed when it is given its first event, which hears if that fails."""
         assert place.activation is None, "one activation of an id"
         activation = Activation(place.object_id, place.cls, self.env, place.surroundings)
         place.activation = activation
-        activation.start()
         return activation
 
     def fetch(
@@ -148,23 +151,36 @@ class Activations:
             self.release(place)
             fail(refusal)
             return
+        self._unanswered += 1
         place.requests += 1
         place.requests_size += size
 
-        def answered() -> None:
-            place.requests -= 1
-            place.requests_size -= size
-            self.release(place)
-
         def replied(response: Response) -> None:
-            answered()
             reply(response)
+            self._answered(place, size)
 
         def failed(error: BaseException) -> None:
-            answered()
             fail(error)
+            self._answered(place, size)
 
         self.deliver(place, Fetch(request, replied, failed, size))
+
+    def _answered(self, place: Place, size: int) -> None:
+        self._unanswered -= 1
+        place.requests -= 1
+        place.requests_size -= size
+        self.release(place)
+        if not self._unanswered and self._all_answered is not None:
+            self._all_answered.set_result(None)
+            self._all_answered = None
+
+    def all_answered(self) -> asyncio.Future[None] | None:
+        """Done when no request is left without its answer; None when that is so now."""
+        if not self._unanswered:
+            return None
+        if self._all_answered is None:
+            self._all_answered = asyncio.get_running_loop().create_future()
+        return self._all_answered
 
     def _refusal(self, place: Place, size: int) -> OverloadedError | None:
         limits = self._limits
@@ -206,7 +222,8 @@ class Activations:
         self._observer.notify("object.hibernated" if cause is None else "object.reset", id=place.object_id, cause=cause)
 
     def _drop_unreachable(self, place: Place) -> None:
-        """Sockets that were accepted and never given to a client went with the memory that held their other end."""
+        """Sockets that were accepted and not given to a client went with the memory that held their other end. Should
+        the response be on its way, they come back with its grant."""
         for socket in list(place.roll.sockets):
             if not socket.number and socket not in place.opening:
                 place.roll.discard(socket)

@@ -2,7 +2,8 @@
 
 # A class is read, never guessed at:
 #
-#  (1) A binding is a class that the module defines itself, or one that the configuration names. Nothing imported is bound.
+#  (1) A binding is a class that the module defines itself, or one that the configuration names. Nothing imported is
+#      bound.
 #  (2) One binding, one class; one class, one binding. The binding's name is what the ids of its objects are made with.
 #  (3) What cannot work is refused before anything is served: the wrong parameters, no `fetch`, a name in camelCase.
 
@@ -219,13 +220,14 @@ def check_entrypoint(entry: Any, where: str) -> Any:
     if entry is None:
         return None
     if isinstance(entry, type):
-        if not issubclass(entry, WorkerEntrypoint) or not callable(getattr(entry, "fetch", None)):
+        method = getattr(entry, "fetch", None)
+        if not issubclass(entry, WorkerEntrypoint) or not callable(method):
             raise AppLoadError(
                 f"{where} cannot be the entrypoint: a class must derive from roost.WorkerEntrypoint "
                 "and have `async def fetch(self, request)`"
             )
         check_parameters(entry.__init__, ("self", "ctx", "env"), f"{where}.__init__")
-        check_parameters(entry.fetch, ("self", "request"), f"{where}.fetch")
+        check_parameters(method, ("self", "request"), f"{where}.fetch")
         return entry
     if not callable(entry):
         raise AppLoadError(

@@ -5,7 +5,8 @@
 #  (1) Frames of one peer have the order of the effects.
 #  (2) A broadcast is one frame a peer: the name of a set, with those left out, where that is shorter; else a list.
 #  (3) A set is named only when it reaches exactly the sockets that the object meant: see `Place.opening`.
-#  (4) What is meant for a socket whose client is not connected yet waits in the socket, up to a bound, and is sent first.
+#  (4) What is meant for a socket whose client is not connected yet waits in the socket, up to a bound, and is sent
+#      first.
 #  (5) `Finished` is gathered by the peer, and goes out after all that was sent before it.
 
 from __future__ import annotations

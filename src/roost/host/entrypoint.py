@@ -85,7 +85,8 @@ class Entrypoint:
     def _call(self, request: Request) -> Any:
         if not isinstance(self._entry, type):
             return self._entry(request, self._env)
-        entry = self._entry.__new__(self._entry)
+        cls: Any = self._entry
+        entry = cls.__new__(cls)
         entry.ctx, entry.env = self._context, self._env  # so that a class may leave out super().__init__
         entry.__init__(self._context, self._env)
         return entry.fetch(request)

@@ -35,7 +35,7 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (StorageFullError, 507),
     (TimeoutError, 504),
 )
-"""The first that fits; anything else is 500: what the caller did wrong here is the app's code, not the client's request."""
+"""The first that fits; anything else is 500: whoever was wrong, it was the app's code and not the client's request."""
 
 _TEXTS = {
     500: "The app failed to answer this request.",

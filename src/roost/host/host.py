@@ -2,7 +2,7 @@
 
 # The life of a host:
 #
-#  (1) `start`, then links come in by `accept` or at a Unix socket. Nothing is delivered before the roll call is complete.
+#  (1) `start`, then links come in by `accept` or at a Unix socket. Nothing is delivered before the roll call is over.
 #  (2) `drain` takes nothing new, lets everything under way end, and says goodbye to the peers: nothing is lost by it.
 #      What does not end in `drain_seconds_max` is stopped.
 #  (3) `close` ends what is left, and the storage. Without `drain` it is as if the host had crashed, for the peers.
@@ -16,8 +16,7 @@ from typing import Any, Protocol
 
 from roost.clock import Clock, SystemClock
 from roost.env import Env
-from roost.errors import HostLostError, OverloadedError, UnavailableError
-from roost.held_socket import HeldSocket
+from roost.errors import HostLostError, InvalidStateError, OverloadedError, UnavailableError
 from roost.host.activations import Activations
 from roost.host.answer import Answer
 from roost.host.app import App
@@ -43,6 +42,7 @@ from roost.link.frames import VERSION, Hello, ObjectRef
 from roost.link.stream import LinkServer, serve_unix
 from roost.objects.activation import Activation
 from roost.objects.tasks import install_task_factory
+from roost.objects.web_socket import WebSocket
 from roost.observer import Observer
 from roost.request import Request
 from roost.response import Response
@@ -104,9 +104,18 @@ class Host:
             find=self.activations.find,
             deliver=self.activations.deliver,
             release=self.activations.release,
+            places=self.activations.places,
         )
         self.directory: Directory = directory or LocalDirectory([number])
-        self.ends = ClientEnds(host=self)
+        self.ends = ClientEnds(
+            number=number,
+            incarnation=self.incarnation,
+            sockets=self.sockets,
+            clock=self.clock,
+            limits=limits,
+            place=self.activations.place,
+            link=lambda owner: self.owners.link(owner),
+        )
         self.owners = OwnerLinks(
             connect=connect or _nowhere,
             ends=self.ends,
@@ -143,8 +152,11 @@ class Host:
         self._sweep.start()
         self._watchdog.start()
         if path is not None:
-            self._server = await serve_unix(path, self.hello, self.accept, self.limits)
+            self._server = await serve_unix(path, self.hello, self._accepted, self.limits)
         self.observer.notify("host.started", number=self.number)
+
+    def _accepted(self, connection: Connection) -> None:
+        self.accept(connection)
 
     def accept(self, connection: Connection) -> PeerSession:
         """Serve the peer at the other end of a link."""
@@ -177,7 +189,9 @@ class Host:
             response = await self.entrypoint(answer.request)
         except Exception as error:  # noqa: BLE001 - the app may raise anything; the client gets a page for it
             if not isinstance(error, UnavailableError):
-                self.observer.report("entrypoint.failed", f"{self.entrypoint.name} failed", error, url=answer.request.url)
+                self.observer.report(
+                    "entrypoint.failed", f"{self.entrypoint.name} failed", error, url=answer.request.url
+                )
             answer.fail(error)
         else:
             answer.reply(response)
@@ -239,8 +253,13 @@ class Host:
         end = response.web_socket
         if end is None or isinstance(end, GrantedEnd):
             return response
-        grant = self.sockets.grant(place, accepted_socket(end))
-        granted = self.ends.end_of(grant)
+        socket = end.held_socket if isinstance(end, WebSocket) else None
+        if socket is None:
+            raise InvalidStateError(
+                f"{place.cls.__name__}.fetch returned a WebSocket whose other end nobody accepted: "
+                "accept it with ctx.accept_web_socket(server), or server.accept()"
+            )
+        granted = self.ends.end_of(self.sockets.grant(place, socket))
         return Response.received(response.status, response.headers, response.body, web_socket=granted)
 
     # -- looking -----------------------------------------------------------------------------------------------------
@@ -257,13 +276,13 @@ class Host:
         if self._server is not None:
             self._server.close()
         late = asyncio.get_running_loop().create_future()
-        timer = self.clock.call_later(self.limits.drain_seconds_max, lambda: late.done() or late.set_result(None))
+        timer = self.clock.call_later(self.limits.drain_seconds_max, lambda: _resolve(late))
         try:
             await _first(asyncio.ensure_future(self._finish()), late)
         finally:
             timer.cancel()
             late.cancel()
-        self._stop_objects("its host stopped before it was finished")
+        self._give_up()
         for session in list(self.sessions):
             session.close(goodbye=True)
         self.observer.notify("host.drained", number=self.number)
@@ -271,12 +290,23 @@ class Host:
     async def _finish(self) -> None:
         """Wait until the peers have agreed, and nothing is under way any more."""
         await asyncio.gather(*[session.drain() for session in self.sessions])
-        while True:
-            work = [*self._entered, *self.entrypoint.work, *[work for s in self.sessions for work in s.tasks]]
-            work_of_objects = [activation.drain() for _, activation in self.activations.awake() if activation.pinned_by()]
-            if not work and not work_of_objects:
-                return
-            await asyncio.wait([*work, *work_of_objects], return_when=asyncio.FIRST_COMPLETED)
+        while work := self._under_way():
+            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+
+    def _under_way(self) -> list[asyncio.Future[None]]:
+        work: list[asyncio.Future[None]] = [*self._entered, *self.entrypoint.work]
+        for session in self.sessions:
+            work += session.tasks
+        work += [activation.drain() for _, activation in self.activations.awake()]
+        if (answered := self.activations.all_answered()) is not None:
+            work.append(answered)
+        return [one for one in work if not one.done()]
+
+    def _give_up(self) -> None:
+        """End what did not end by itself. Objects that did end are only put away."""
+        for session in self.sessions:
+            session.give_up(HostLostError("the host stopped before it had finished this request"))
+        self._stop_objects("its host stopped before it was finished")
 
     def _stop_objects(self, why: str) -> None:
         for _, activation in self.activations.awake():
@@ -298,6 +328,11 @@ class Host:
         self.observer.notify("host.closed", number=self.number)
 
 
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 async def _nowhere(owner: int) -> Connection:
     raise OSError(f"this host was not told how to reach host {owner}")
 
@@ -309,9 +344,3 @@ async def _first(work: asyncio.Future[None], late: asyncio.Future[None]) -> None
         work.cancel()
     elif (error := work.exception()) is not None:
         raise error
-
-
-def accepted_socket(end: Any) -> HeldSocket:
-    """The held socket behind a client end."""
-    socket: HeldSocket = end.held
-    return socket

@@ -82,4 +82,3 @@ def _class_view(binding: str, cls: type, activations: Activations) -> ClassView:
             view.sockets += len(place.roll)
     view.meter = activations.meter_of_class(binding).snapshot()
     return view
-

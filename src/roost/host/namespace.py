@@ -88,8 +88,9 @@ class Namespace:
     def get(self, object_id: ObjectId, *, location_hint: str | None = None) -> Stub:
         """The stub of an id. Raises InvalidArgumentError for an id of another class."""
         if not isinstance(object_id, ObjectId):
-            hint = "; id_from_string makes an id of text" if isinstance(object_id, str) else ""
-            raise WrongTypeError(f"get takes an ObjectId, got {type(object_id).__name__}{hint}")
+            raise WrongTypeError(
+                f"get takes an ObjectId, got {type(object_id).__name__}; id_from_string makes one of text"
+            )
         if not self._space.owns(object_id.key):
             raise InvalidArgumentError(
                 f"{object_id!r} is an id of {object_id.binding}, this namespace is {self.binding}"

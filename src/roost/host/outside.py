@@ -6,7 +6,6 @@ import contextvars
 from collections.abc import Callable
 from typing import TypeVar
 
-from roost.events import Depart
 from roost.objects.tasks import HERE, current_activation
 
 T = TypeVar("T")
@@ -27,4 +26,4 @@ def leave(depart: Callable[[], None]) -> None:
     if activation is None:
         depart()
     else:
-        activation.add_effect(Depart(lambda: outside(depart)))
+        activation.depart(lambda: outside(depart))

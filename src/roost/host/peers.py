@@ -3,13 +3,15 @@
 # This host is the peer here: it asks, and may hold client ends of sockets, as a gateway does.
 #
 #  (1) Calls reach their owner in the order made. Those made while it is away wait, up to `host_wait_seconds_max`.
-#  (2) A call that was sent and not answered when its owner went away fails with HostLostError: it may have been applied.
+#  (2) A call that was sent and not answered when its owner went away fails with HostLostError: it may have been
+#      applied.
 #  (3) After `Drain` nothing is sent to that owner any more; calls wait for its successor.
 #  (4) An answer that nobody waits for any more is told to the owner, and dropped.
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -48,8 +50,8 @@ class Ends(Protocol):
     def take(self, frame: Frame) -> None:
         """What the owner does to the sockets."""
 
-    def owner_lost(self, owner: int) -> None:
-        """The link to the owner is gone, and not in good order."""
+    def owner_lost(self, owner: int, *, goodbye: bool) -> None:
+        """The link to the owner is gone; with `goodbye` it had finished everything."""
 
 
 class Call:
@@ -184,6 +186,12 @@ class OwnerLink:
             call.fail(error)
 
     @property
+    def incarnation(self) -> int | None:
+        """Of the owner, as long as the link to it is there."""
+        other = self._connection.other if self._connection is not None else None
+        return other.incarnation if other is not None else None
+
+    @property
     def available(self) -> bool:
         return self._connection is not None and not self._draining
 
@@ -218,10 +226,10 @@ class OwnerLink:
         self._connecting = None
 
     async def _pause(self, seconds: float) -> None:
-        passed = asyncio.get_running_loop().create_future()
-        timer = self._clock.call_later(seconds, lambda: passed.done() or passed.set_result(None))
+        passed = asyncio.Event()
+        timer = self._clock.call_later(seconds, passed.set)
         try:
-            await passed
+            await passed.wait()
         finally:
             timer.cancel()
 
@@ -302,8 +310,7 @@ class OwnerLink:
         lost.__cause__ = error
         for call in list(self.calls.values()):
             call.fail(lost)
-        if not self._good_bye:
-            self._ends.owner_lost(self._owner)
+        self._ends.owner_lost(self._owner, goodbye=self._good_bye)
         if self._waiting or self._ends.rolled(self._owner):
             self.reach()
 
@@ -336,8 +343,8 @@ class OwnerLinks:
 
     def __init__(self, *, connect: Connect, ends: Ends, clock: Clock, limits: Limits, observer: Observer) -> None:
         self._links: dict[int, OwnerLink] = {}
-        self._make = lambda owner: OwnerLink(
-            owner, connect=connect, ends=ends, clock=clock, limits=limits, observer=observer
+        self._make = functools.partial(
+            OwnerLink, connect=connect, ends=ends, clock=clock, limits=limits, observer=observer
         )
 
     def link(self, owner: int) -> OwnerLink:

@@ -44,10 +44,10 @@ class Place:
         self.activation: Activation | None = None
         self.roll = SocketRoll()
         self.members: dict[int, SocketRoll] = {}
-        """By peer, those of the roll that a broadcast to a set reaches there: hibernating, connected, not closed by us."""
+        """By peer, those of the roll that a set reaches there: hibernating, connected, not closed by us."""
         self.opening: dict[HeldSocket, None] = {}
-        """Sockets whose grant is on its way to a client. While there are any, the peer's set may hold one that is not yet
-        in `members`, so a broadcast must name its sockets."""
+        """Sockets whose grant is on its way to a client. While there are any, the peer's set may hold one that is not
+        yet in `members`, so a broadcast must name its sockets."""
         self.requests = 0
         """Requests that were delivered and not yet answered, and the bytes of their bodies."""
         self.requests_size = 0

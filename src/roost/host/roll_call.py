@@ -2,7 +2,7 @@
 
 # Otherwise an object would wake to a part of its room, and a broadcast would miss the rest.
 #
-#  (1) It ends once every expected gateway has rolled, or after `roll_seconds_max`: a gateway that is gone does not come.
+#  (1) It ends once every expected gateway has rolled, or after `roll_seconds_max`: one that is gone does not come.
 #  (2) It ends once, for good. A gateway that comes later brings no sockets, or those of a link that broke.
 
 from __future__ import annotations

@@ -161,6 +161,9 @@ class PeerSession:
                 place, socket = known
                 activation = place.activation
                 if activation is None:
+                    if not socket.hibernating:
+                        self.finished(frame.socket)  # its listeners are gone, and it is being closed
+                        continue
                     activation = self._host.wake(place)
                 activation.deliver(SocketMessage(socket, frame.data))
             else:
@@ -171,8 +174,10 @@ class PeerSession:
         self.finished(number)
 
     def _take_early(self, batch: list[Frame]) -> None:
-        assert self._early is not None, "asked by _on_frames"
-        for frame in batch:
+        for at, frame in enumerate(batch):
+            if self._early is None:
+                self._on_frames(batch[at:])
+                return
             if isinstance(frame, frames.Hello | frames.Roll | frames.RollEnd) and not self._early:
                 _TAKERS[type(frame)](self, frame)
             else:
@@ -271,6 +276,12 @@ class PeerSession:
             else:
                 self.send(frames.Drain())
         return self.drained
+
+    def give_up(self, error: Exception) -> None:
+        """Answer with the error whatever has no answer yet."""
+        for answer in list(self.answers.values()):
+            answer.fail(error)
+            answer.abandon("the host stopped")
 
     def close(self, *, goodbye: bool) -> None:
         """End the link; with `goodbye` the peer knows that nothing is missing."""

@@ -10,14 +10,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import msgspec
 
 from roost.clock import Clock
-from roost.events import Effect, Event, SocketClosed, SocketFailed
+from roost.events import Effect, Event, SocketClosed, SocketFailed, SocketMessage
 from roost.held_socket import CLOSED, HeldSocket
 from roost.host.emitter import Peer
 from roost.host.place import PEER_SHIFT, Place
@@ -54,10 +56,13 @@ class Sockets:
         find: Callable[[ObjectRef], Place],
         deliver: Callable[[Place, Event], None],
         release: Callable[[Place], None],
+        places: Mapping[bytes, Place],
     ) -> None:
         self.by_number: dict[int, tuple[Place, HeldSocket]] = {}
         self.peers = peers
         """By incarnation."""
+        self.places = places
+        """By the key of the object."""
         self.grants: dict[int, Grant] = {}
         self._host = host
         self._incarnation = incarnation
@@ -74,6 +79,8 @@ class Sockets:
         grant = Grant(next(self._grant_numbers), place, socket, self._clock.monotonic())
         self.grants[grant.number] = grant
         place.opening[socket] = None
+        if socket.hibernating and socket not in place.roll.sockets:
+            place.roll.add(socket)  # the object was reset while this was on its way out
         return SocketGrant(
             host=self._host,
             grant=grant.number,
@@ -125,6 +132,12 @@ class Sockets:
         self.by_number[told.socket] = (place, socket)
         place.join(socket)
 
+    def message(self, place: Place, socket: HeldSocket, data: str | bytes) -> None:
+        """A message of the socket, for its object."""
+        if place.activation is None and not socket.hibernating:
+            return  # its listeners went with the memory of the object, which has closed it
+        self._deliver(place, SocketMessage(socket, data))
+
     # -- going -----------------------------------------------------------------------------------------------------
 
     def closed(self, number: int, code: int, reason: str, was_clean: bool) -> None:
@@ -136,7 +149,7 @@ class Sockets:
     def failed(self, number: int, message: str) -> None:
         """The socket failed, and `closed` will follow."""
         known = self.by_number.get(number)
-        if known is not None and _handles(known[0], known[1], "web_socket_error"):
+        if known is not None and not _nobody_hears(*known, "web_socket_error"):
             self._deliver(known[0], SocketFailed(known[1], ConnectionError(message)))
 
     def auto_answered(self, number: int, at_ms: int) -> None:
@@ -157,7 +170,9 @@ class Sockets:
         for number, grant in list(self.grants.items()):
             if grant.socket is socket:
                 del self.grants[number]
-        self._end(place, socket, 1013, "too much was sent before the client was connected", was_clean=False)
+        reason = "too much was sent before the client was connected"
+        end = functools.partial(self._end, place, socket, 1013, reason, was_clean=False)
+        asyncio.get_running_loop().call_soon(end)  # its effects are leaving now, so it cannot be entered
 
     def discard(self, place: Place, socket: HeldSocket) -> None:
         """Forget a socket without a word, for instance one that ended with its activation before any client came."""
@@ -169,18 +184,16 @@ class Sockets:
         place.leave(socket)
         socket.waiting = None
         socket.ready_state = CLOSED
-        if place.activation is None and not _handles(place, socket, "web_socket_close"):
+        if _nobody_hears(place, socket, "web_socket_close"):
             place.roll.discard(socket)
             self._release(place)
             return
         self._deliver(place, SocketClosed(socket, code, reason, was_clean))
 
 
-def _handles(place: Place, socket: HeldSocket, method: str) -> bool:
-    """Whether somebody would hear the event: the class has the method, or the activation listens to the socket."""
-    from roost.objects.durable_object import DurableObject
-
-    return not socket.hibernating or getattr(place.cls, method, None) is not getattr(DurableObject, method, None)
+def _nobody_hears(place: Place, socket: HeldSocket, method: str) -> bool:
+    """Whether the object sleeps and has no use for the event: no such method, or its listeners went with its memory."""
+    return place.activation is None and (not socket.hibernating or getattr(place.cls, method, None) is None)
 
 
 def close_unserved(peer: Peer, number: int, reason: str) -> None:

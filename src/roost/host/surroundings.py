@@ -15,7 +15,7 @@ from roost.observer import Observer
 
 if TYPE_CHECKING:
     from roost.objects.activation import Activation
-    from roost.storage.store import ObjectStorage
+    from roost.storage.object_storage import ObjectStorage
 
 
 class HostSurroundings:

@@ -16,6 +16,7 @@ from roost.observer import Observer
 
 _log = logging.getLogger("roost.loop")
 
+
 class Watchdog:
     """A thread that looks whether the loop still turns. It reports a blockage once, and again when twice as long."""
 
@@ -62,7 +63,7 @@ class Watchdog:
             self._timer = self._loop.call_later(self._seconds_max / 4, self.beat)
 
     def look(self, frame: FrameType | None) -> str | None:
-        """Report if the loop has not turned for too long; `frame` is where its thread is. The report, if there was one."""
+        """Report if the loop has not turned for too long; `frame` is where its thread is. Returns the report."""
         blocked = self._monotonic() - self._beat
         if blocked < self._report_from:
             return None
