@@ -1,67 +1,124 @@
+"""The arrows between the rooms, read from the source: who may import whom."""
+
 from __future__ import annotations
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "roost"
-ROOT = "the root"
-NODE = {"node", "testing"}
-"""Where rooms are wired together."""
+
 ARROWS: dict[str, set[str]] = {
-    ROOT: set(),
-    "storage": set(),
-    "link": set(),
-    "objects": {"storage"},
-    "host": {"storage", "link", "objects"},
-    "gateway": {"link"},
-    "supervisor": set(),
-    "cli": {"supervisor", "node"},
+    "words": {"words"},
+    "storage": {"storage", "words"},
+    "link": {"link", "words"},
+    "objects": {"objects", "words", "storage"},
+    "host": {"host", "words", "storage", "link", "objects"},
+    "gateway": {"gateway", "words", "link"},
+    "supervisor": {"supervisor", "words"},
+    "testing": {"testing", "node", "words", "storage", "link", "objects", "host", "gateway", "supervisor"},
+    "node": {"node", "words", "storage", "link", "objects", "host", "gateway", "supervisor"},
+    "cli": {"cli", "words", "node", "supervisor"},
 }
-"""What each room may import beside the root."""
-PUBLIC = {"__init__.py", "__main__.py"}
-"""Of the package itself: they list what users import from anywhere, and start the command line."""
+"""Room -> the rooms that it may import. The words are the modules of the package root."""
 
-FILES = sorted(SOURCE.rglob("*.py"))
+USERS_CODE = {"roost.cli.starter.app"}
+"""What `roost new` writes: it imports as users do."""
+PUBLIC = {"roost", "roost.__main__"}
+"""They list what users import from anywhere, and start the command line."""
+
+SANS_IO = [
+    "events.py",
+    "held_socket.py",
+    "link/session.py",
+    "gateway/framing.py",
+    "gateway/handshake.py",
+    "gateway/http1.py",
+]
+"""These decide by bytes and values alone."""
 
 
-def room_of(file: Path) -> str:
-    inner = file.relative_to(SOURCE).parts
-    return inner[0].removesuffix(".py") if len(inner) > 1 or inner[0].removesuffix(".py") in NODE else ROOT
+def modules() -> dict[str, Path]:
+    """Every module by its dotted name."""
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
 
 
-def imported(file: Path) -> Iterator[str]:
-    """The modules of roost that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+MODULES = modules()
+
+
+def imports_of(name: str, *, later_too: bool = True) -> set[str]:
+    """The modules of roost that a module names in an import statement, wherever the statement stands."""
+    found = set()
+    for node in walk(ast.parse(MODULES[name].read_text(encoding="utf-8")), later_too):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.startswith("roost."))
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: roost is imported by absolute names"
-            if node.module == "roost":
-                yield from (f"roost.{alias.name}" for alias in node.names)
-            elif node.module is not None and node.module.startswith("roost."):
-                yield node.module
+            assert node.level == 0, f"{name}: relative imports hide where a name comes from"
+            base = node.module or ""
+            inner = [f"{base}.{alias.name}" for alias in node.names]
+            found |= {module if module in MODULES else base for module in inner}
+    return {module for module in found if module == "roost" or module.startswith("roost.")}
 
 
-def room_of_module(module: str) -> str:
-    name = module.split(".")[1]
-    return name if (SOURCE / name).is_dir() or name in NODE else ROOT
+def walk(tree: ast.AST, later_too: bool) -> Iterator[ast.AST]:
+    """Every node, or those that run when the module is imported: not in functions, not for type checkers alone."""
+    for node in ast.iter_child_nodes(tree):
+        for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if later_too or not (for_types or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            yield node
+            yield from walk(node, later_too)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
-def test_a_room_imports_only_what_its_arrows_allow(file: Path) -> None:
-    room = room_of(file)
-    if room in NODE or (room == ROOT and file.name in PUBLIC):
-        return
-    allowed = ARROWS[room] | {room, ROOT}
-    assert {module for module in imported(file) if room_of_module(module) not in allowed} == set()
+def room_of(name: str) -> str:
+    parts = name.split(".")
+    return parts[1] if len(parts) > 2 or f"roost.{parts[1]}" in PACKAGES else "words"
 
 
-def test_values_are_read_without_an_event_loop_or_a_socket() -> None:
-    """Protocols that stand on their own: bytes in, frames out."""
-    for name in ("link/session.py", "gateway/http1.py", "gateway/framing.py", "gateway/handshake.py"):
-        tree = ast.parse((SOURCE / name).read_text(encoding="utf-8"))
-        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-        assert not names & {"asyncio", "socket"}, name
+PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"} | {
+    name.rpartition(".")[0] for name in MODULES if name.count(".") > 1
+}
+
+
+def test_every_room_has_its_arrows_here() -> None:
+    assert {room_of(name) for name in set(MODULES) - PUBLIC} <= set(ARROWS)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - PUBLIC - USERS_CODE))
+def test_a_module_imports_only_rooms_that_its_own_may_know(name: str) -> None:
+    room = room_of(name)
+    imported = imports_of(name)
+    assert "roost" not in imported, "the package root is for users; import the word's own module"
+    wrong = {module for module in imported if room_of(module) not in ARROWS[room]}
+    assert wrong == set(), f"{name} stands in {room}, which may import {sorted(ARROWS[room])}"
+
+
+def test_nobody_imports_in_a_circle() -> None:
+    graph = {name: imports_of(name, later_too=False) & set(MODULES) for name in set(MODULES) - PUBLIC - USERS_CODE}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("path", SANS_IO)
+def test_what_decides_by_values_alone_knows_no_loop_and_no_socket(path: str) -> None:
+    tree = ast.parse((SOURCE / path).read_text())
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert names & {"asyncio", "socket", "select", "threading", "uvloop"} == set()
+
+
+def test_the_words_never_import_a_room() -> None:
+    words = [name for name in set(MODULES) - PUBLIC if room_of(name) == "words"]
+    assert {room_of(module) for name in words for module in imports_of(name)} == {"words"}
+
+
+def test_a_wrong_arrow_would_be_seen() -> None:
+    assert room_of("roost.storage.kv") == "storage"
+    assert room_of("roost.request") == "words"
+    assert "roost.link.session" in imports_of("roost.link.stream")
+    assert "link" not in ARROWS["objects"]
