@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 _ZEROS = bytes(1024 * 1024)
@@ -36,6 +37,46 @@ class Files:
         for offset in range(start, end, len(_ZEROS)):
             write_all(self, fd, memoryview(_ZEROS)[: end - offset], offset)
         self.sync(fd)
+
+
+class ScriptedFiles(Files):
+    """Files whose failures a test decides; otherwise the real thing.
+
+    `refuse_write`, `refuse_sync` and `refuse_allocate` are raised for as long as they are set. `write_bytes_max` makes
+    writes short. While `held` is not set, syncing waits, and `waiting` names the threads
+    that do. `syncs` counts those that succeeded.
+    """
+
+    def __init__(self) -> None:
+        self.refuse_write: OSError | None = None
+        self.refuse_sync: OSError | None = None
+        self.refuse_allocate: OSError | None = None
+        self.write_bytes_max: int | None = None
+        self.held = threading.Event()
+        self.held.set()
+        self.waiting: set[str] = set()
+        self.syncs = 0
+
+    def write(self, fd: int, data: bytes | memoryview, offset: int) -> int:
+        if self.refuse_write is not None:
+            super().write(fd, data[: len(data) // 2], offset)  # as a full disk does: some of it gets there
+            raise self.refuse_write
+        return super().write(fd, data[: self.write_bytes_max], offset)
+
+    def sync(self, fd: int) -> None:
+        if not self.held.is_set():
+            self.waiting.add(threading.current_thread().name)
+            self.held.wait()
+            self.waiting.discard(threading.current_thread().name)
+        if self.refuse_sync is not None:
+            raise self.refuse_sync
+        super().sync(fd)
+        self.syncs += 1
+
+    def allocate(self, fd: int, start: int, end: int) -> None:
+        if self.refuse_allocate is not None:
+            raise self.refuse_allocate
+        super().allocate(fd, start, end)
 
 
 def write_all(files: Files, fd: int, data: bytes | memoryview, offset: int) -> None:

@@ -143,6 +143,10 @@ class LocalLog:
             batch.land()
         except StorageError as error:
             return batch.landed, error
+        except Exception as error:
+            # A fault of ours; whoever waits must hear of it all the same.
+            logger.exception("the journal's thread failed")
+            return batch.landed, StorageError(f"the journal is broken: {error!r}")
         return batch.landed, None
 
     def _settle(self, group: list[tuple[Record, OnDurable]], landed: int, error: StorageError | None) -> None:

@@ -1,7 +1,8 @@
 # One file of the journal: a header block, then entries, each holding one record, written one behind the other.
 #
-#  (1) A segment is preallocated and used again. Its header names the sequence number of its present use; an entry that
-#      does not carry that number, its own offset and the checksum chained from the entry before it is not part of it.
+#  (1) A segment is preallocated and used again. Its header names the sequence number of its present use, which no use of
+#      any segment of this journal ever had; an entry that does not carry that number, its own offset and the checksum
+#      chained from the entry before it is not part of it.
 #      So neither what an earlier use left behind nor what a failed write left behind is ever read.
 #  (2) The header of a new use is durable before the first entry of that use is written.
 #  (3) An entry says up to where the journal was durable when it was written. After a crash the first entry that does
@@ -27,7 +28,7 @@ HEADER_BYTES = 4096
 _VERSION = 1
 _MAGIC = b"ROOSTJNL"
 _HEADER = struct.Struct("<8sIQQI")  # magic, version, sequence, epoch, crc of what is before it
-_ENTRY = struct.Struct("<4sQQQQI")  # magic, sequence, offset, durable position, record bytes, chained crc of the record
+_ENTRY = struct.Struct("<4sQQQQQI")  # magic; sequence, offset; those that were durable; record bytes, chained crc of it
 _ENTRY_MAGIC = b"RENT"
 _CRC = struct.Struct("<I")
 ENTRY_BYTES = _ENTRY.size + _CRC.size
@@ -65,17 +66,22 @@ class Segment:
         files.sync(self.fd)
         self.sequence = sequence
         self.end = HEADER_BYTES
-        self.chain = sequence & 0xFFFFFFFF
+        self.chain = _first_chain(sequence)
         self.last.clear()
 
     def pack(self, record: bytes, offset: int, chain: int, durable: int) -> tuple[bytes, int]:
         """The bytes of an entry at `offset`, and the chain after it."""
         chain = zlib.crc32(record, chain)
-        fields = _ENTRY.pack(_ENTRY_MAGIC, self.sequence, offset, durable, len(record), chain)
+        was_durable = divmod(durable, 1 << _OFFSET_BITS)
+        fields = _ENTRY.pack(_ENTRY_MAGIC, self.sequence, offset, *was_durable, len(record), chain)
         return fields + _CRC.pack(zlib.crc32(fields)) + record, chain
 
     def close(self) -> None:
         os.close(self.fd)
+
+
+def _first_chain(sequence: int) -> int:
+    return zlib.crc32(sequence.to_bytes(8, "little"))
 
 
 def _pack_header(sequence: int, epoch: int) -> bytes:
@@ -118,7 +124,7 @@ class SegmentReader:
 
     def entries(self) -> Iterator[Entry]:
         """The entries in order, up to the first that does not check out."""
-        offset, chain = HEADER_BYTES, self.sequence & 0xFFFFFFFF
+        offset, chain = HEADER_BYTES, _first_chain(self.sequence)
         while (found := self._entry_at(offset)) is not None:
             entry, crc = found
             chain = zlib.crc32(self._slice(entry), chain)
@@ -161,9 +167,9 @@ class SegmentReader:
         data = self._map
         if data is None or at + ENTRY_BYTES > len(data) or data[at : at + 4] != _ENTRY_MAGIC:
             return None
-        _, sequence, offset, durable, length, crc = _ENTRY.unpack_from(data, at)
+        _, sequence, offset, durable_sequence, durable_offset, length, crc = _ENTRY.unpack_from(data, at)
         if zlib.crc32(data[at : at + _ENTRY.size]) != _CRC.unpack_from(data, at + _ENTRY.size)[0]:
             return None
         if sequence != self.sequence or offset != at or at + ENTRY_BYTES + length > len(data):
             return None
-        return Entry(at + ENTRY_BYTES, length, durable), crc
+        return Entry(at + ENTRY_BYTES, length, position(durable_sequence, durable_offset)), crc

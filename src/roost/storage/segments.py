@@ -38,10 +38,10 @@ class Segments:
         self._used: deque[Segment] = deque()  # oldest first; the last one is written to
         self._free: deque[Segment] = deque()  # oldest first
         self._spare: Segment | None = None
-        self._sequence = 0
         self._names = 0
         self.epoch = 1
         self._adopt()
+        self._sequence = self.epoch << 32  # numbers are never used twice, whatever earlier lives left in the files
 
     def _adopt(self) -> None:
         for path in segment_paths(self._directory):

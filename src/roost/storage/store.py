@@ -139,15 +139,15 @@ class HostStore:
         for writer in list(self._writers.values())[: max(excess, 0)]:
             if not writer.may_checkpoint():
                 continue
-            if writer.database.wal_bytes:
-                self._checkpoints.begin(writer)
-            else:
+            if writer.up_to_date:
                 self._drop(writer)
+            else:
+                self._checkpoints.begin(writer)
 
     def _checkpointed(self, writer: Writer) -> None:
-        if writer.database.wal_bytes == 0:
+        if writer.up_to_date:
             writer.due = False
-        self._make_room()
+            self._make_room()
 
     def _drop(self, writer: Writer) -> None:
         del self._writers[writer.key]
@@ -193,9 +193,9 @@ class HostStore:
         self._closed = True
         self.settle()
         for writer in self._writers.values():
-            writer.database.rollback()
+            writer.undo(writer.database.mark)
             writer.in_turn = False
-            if writer.database.wal_bytes:
+            if not writer.up_to_date:
                 self._checkpoints.begin(writer)
         self.settle()
         self._checkpoints.close()

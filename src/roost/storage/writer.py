@@ -56,6 +56,8 @@ class Writer:
         """The number of the last commit, 0 when there was none since the file was opened."""
         self.durable = 0
         """The number of the last commit that is durable."""
+        self.checkpointed = 0
+        """The number of the last commit that the file holds, durably."""
         self.in_turn = False
         """Whether a turn has the database open."""
         self.checkpointing = False
@@ -198,6 +200,11 @@ class Writer:
 
     # Checkpoints; see (3).
 
+    @property
+    def up_to_date(self) -> bool:
+        """Whether the file holds everything, durably, so that nothing else need keep it."""
+        return self.settled and self.checkpointed == self.durable
+
     def may_checkpoint(self) -> bool:
         """Whether a checkpoint may begin now."""
         return self.settled and not self.in_turn and not self.checkpointing and self.failure is None
@@ -208,6 +215,7 @@ class Writer:
         self.database.move_pages()
         self.database.sync()
         self._log.let_go(self.key, number)
+        self.checkpointed = number
 
     def close(self) -> None:
         """Close the file; remove it when nothing was ever committed, or nothing since everything was deleted."""

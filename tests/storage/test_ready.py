@@ -1,0 +1,38 @@
+"""Awaitables that are ready."""
+
+from __future__ import annotations
+
+import asyncio
+
+from roost.storage.ready import Ready
+
+
+async def test_awaiting_gives_the_value_without_suspending() -> None:
+    ran: list[str] = []
+    asyncio.get_running_loop().call_soon(ran.append, "another")
+    assert await Ready(5) == 5
+    assert ran == []
+
+
+async def test_it_can_be_awaited_again_and_gathered() -> None:
+    ready = Ready("x")
+    assert await ready == await ready == "x"
+    assert await asyncio.gather(ready, Ready("y")) == ["x", "y"]
+    assert await asyncio.wait_for(Ready("z"), 1) == "z"
+
+
+def test_the_coroutine_ends_at_its_first_step() -> None:
+    async def handler() -> int:
+        return await Ready(1) + await Ready(2)
+
+    coroutine = handler()
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        assert stop.value == 3
+    else:
+        raise AssertionError("it suspended")
+
+
+def test_a_forgotten_await_shows_itself() -> None:
+    assert repr(Ready({"a": 1})) == "<ready {'a': 1}; await it for the value>"

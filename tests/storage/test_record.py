@@ -1,0 +1,71 @@
+"""Records: whole or refused."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roost.errors import StorageCorruptError
+from roost.storage.record import PAGE_BYTES, Record, decode_record, encode_record
+
+NUMBERS = st.integers(0, 2**63 - 1)
+PAGES = st.dictionaries(
+    st.integers(1, 2**32 - 1),
+    st.binary(min_size=1, max_size=40).map(lambda b: (b * PAGE_BYTES)[:PAGE_BYTES]),
+    max_size=5,
+)
+
+
+def record(**changes: object) -> Record:
+    fields: dict[str, object] = {
+        "key": bytes(range(32)),
+        "binding": "ROOM",
+        "commit": 7,
+        "previous": 6,
+        "epoch": 2,
+        "time_ms": 1_700_000_000_000,
+        "size_pages": 3,
+        "images": {2: b"x" * PAGE_BYTES},
+    }
+    return Record(**(fields | changes))  # type: ignore[arg-type]
+
+
+@given(PAGES, NUMBERS, NUMBERS, st.none() | st.integers(-(2**63), 2**63 - 1))
+def test_a_record_comes_back(images: dict[int, bytes], commit: int, epoch: int, alarm: int | None) -> None:
+    before = record(images=images, commit=commit, epoch=epoch, alarm=alarm)
+    assert decode_record(encode_record(before)) == before
+
+
+def test_the_order_of_pages_is_kept() -> None:
+    images = {number: os.urandom(PAGE_BYTES) for number in (9, 1, 5)}
+    assert list(decode_record(encode_record(record(images=images))).images) == [9, 1, 5]
+
+
+def test_a_small_change_makes_a_small_record() -> None:
+    page = bytearray(PAGE_BYTES)
+    page[100:300] = os.urandom(200)
+    assert len(encode_record(record(images={2: page}))) < 500
+
+
+@pytest.mark.parametrize("cut", [0, 1, 50, 200, -1])
+def test_a_cut_record_is_refused(cut: int) -> None:
+    raw = encode_record(record(images={1: os.urandom(PAGE_BYTES)}))
+    with pytest.raises(StorageCorruptError):
+        decode_record(raw[:cut])
+
+
+def test_any_flipped_bit_is_noticed() -> None:
+    raw = encode_record(record())
+    for at in range(len(raw)):
+        with pytest.raises(StorageCorruptError):
+            decode_record(raw[:at] + bytes([raw[at] ^ 0x10]) + raw[at + 1 :])
+
+
+def test_a_newer_version_is_refused_by_its_number() -> None:
+    raw = bytearray(encode_record(record()))
+    raw[4] = 9
+    with pytest.raises(StorageCorruptError, match="version 9, kind 0; this roost reads version 1"):
+        decode_record(bytes(raw))
