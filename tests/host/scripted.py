@@ -154,7 +154,7 @@ class ScriptedGateway:
 
 @contextlib.asynccontextmanager
 async def host_of(
-    directory: Path,
+    data: Path,
     *classes: Any,
     entrypoint: Any = None,
     app: App | None = None,
@@ -164,7 +164,7 @@ async def host_of(
     **options: Any,
 ) -> AsyncIterator[Host]:
     """A host with real storage. `crash` leaves it without a word at the end."""
-    store = HostStore(directory, number, limits=limits)
+    store = HostStore(data, number, limits=limits)
     host = Host(app or app_of_classes(*classes, entrypoint=entrypoint), store, number=number, limits=limits, **options)
     await host.start()
     try:
