@@ -22,6 +22,9 @@ from roost.limits import DEFAULTS
 
 T = TypeVar("T")
 
+CLONE_LAG_BYTES_MAX = 16 * 1024 * 1024
+"""What is kept for the slower reader of a cloned body. No setting: bodies are cloned where no settings are at hand."""
+
 Chunk: TypeAlias = "bytes | bytearray | memoryview | str"
 BodySource: TypeAlias = "Body | Chunk | AsyncIterable[Chunk] | Iterable[Chunk] | None"
 """What a body can be made of. Text is sent as UTF-8."""
@@ -94,8 +97,7 @@ class Body:
     def clone(self) -> Body:
         """A second body with the same bytes, read independently. Raises InvalidStateError when it was read before.
 
-        What one of the two has read is kept for the other, up to `limits.clone_lag_bytes_max`; beyond it the slower one
-        fails.
+        What one of the two has read is kept for the other, up to 16 MiB; beyond it the slower one fails.
         """
         if self.used:
             raise InvalidStateError("body already read: clone it before reading it")
@@ -338,7 +340,7 @@ class _Branch:
 
 
 def _tee(source: BodyReader) -> tuple[_Branch, _Branch]:
-    tee = _Tee(source, DEFAULTS.clone_lag_bytes_max)
+    tee = _Tee(source, CLONE_LAG_BYTES_MAX)
     return _Branch(tee), _Branch(tee)
 
 

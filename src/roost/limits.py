@@ -48,7 +48,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     link_send_bytes: int = 4 * 1024 * 1024  # waiting to be written to a link, before it counts as not writable
     link_send_bytes_max: int = 256 * 1024 * 1024  # the same, before the link is dropped: the other end does not read
     body_window_bytes: int = 256 * 1024  # of a streamed body under way
-    clone_lag_bytes_max: int = 16 * 1024 * 1024  # kept for the slower reader of a cloned body; beyond it that one fails
 
     # gateway
     head_bytes_max: int = 64 * 1024

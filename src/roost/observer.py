@@ -68,6 +68,7 @@ class Observer:
         def listener(_: str, told: dict[str, Any]) -> None:
             if not found.done() and all(key in told and told[key] == value for key, value in facts.items()):
                 found.set_result(told)
+                unsubscribe()
 
         unsubscribe = self.subscribe(name, listener)
         found.add_done_callback(lambda _: unsubscribe())

@@ -45,10 +45,7 @@ class Request:
         json: object = _ABSENT,
         redirect: str | None = None,
     ) -> None:
-        if init is not None and not isinstance(init, Request):
-            kind = type(init).__name__
-            raise WrongTypeError(f"the second argument must be a Request, got {kind}; give the rest by keyword")
-        base = init or (resource if isinstance(resource, Request) else _PLAIN)
+        base = _checked_init(init) or (resource if isinstance(resource, Request) else _PLAIN)
         self.url: str = resource.url if isinstance(resource, Request) else checked_url(resource)
         """Absolute; what cannot be sent literally is percent-encoded."""
         self.method: str = base.method if method is None else _checked_method(method)
@@ -200,6 +197,13 @@ def checked_url(url: object) -> str:
         return quote(url, safe=_KEPT)
     except UnicodeEncodeError as error:
         raise InvalidArgumentError(f"the URL {shown} has a lone surrogate") from error
+
+
+def _checked_init(init: object) -> Request | None:
+    if init is None or isinstance(init, Request):
+        return init
+    kind = type(init).__name__
+    raise WrongTypeError(f"the second argument must be a Request, got {kind}; give the rest by keyword")
 
 
 def _checked_method(method: object) -> str:

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from roost.params import Params
+
+
+def test_a_name_has_its_first_value_and_all_of_them() -> None:
+    params = Params("tag=a&x=1&tag=b")
+    assert params["tag"] == "a"
+    assert params.get_all("tag") == ["a", "b"]
+    assert params.get_all("absent") == []
+    assert params.get("absent", "default") == "default"
+    assert dict(params) == {"tag": "a", "x": "1"}
+    assert (len(params), list(params), "x" in params) == (2, ["tag", "x"], True)
+
+
+def test_percent_plus_and_empty_values_are_read() -> None:
+    assert dict(Params("a=%C3%A9+b&empty=&flag&%26=%3D")) == {"a": "é b", "empty": "", "flag": "", "&": "="}
+
+
+def test_bytes_that_are_no_utf8_do_not_raise() -> None:
+    assert Params("a=%ff")["a"] == "\ufffd"
+
+
+def test_an_absent_name_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        _ = Params("")["x"]
