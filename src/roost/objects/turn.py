@@ -49,6 +49,7 @@ class ObjectTask:
         "_cancels",
         "_coroutine",
         "_driver",
+        "_log_destroy_pending",
         "_must_cancel",
         "_name",
         "_outcome",
