@@ -173,5 +173,5 @@ class ClientGoneError(UnavailableError):
     retryable = False
 
 
-class DurableObjectAbort(BaseException):  # noqa: N818 - the platform's name
-    """What `ctx.abort` raises, so that `except Exception` does not swallow it; outside of the tree, as nobody should catch it."""
+class DurableObjectAbort(BaseException):
+    """What `ctx.abort` raises: outside of the tree, so that `except Exception` does not swallow it."""
