@@ -59,7 +59,7 @@ class Room:
 
         def told(error: StorageError | None) -> None:
             assert error is None
-            while self.possible[0] is not state:
+            while any(later is state for later in self.possible[1:]):
                 self.possible.pop(0)
 
         self.storage.commit(told)

@@ -75,6 +75,8 @@ class ObjectStorage:
         """End the turn: commit its writes and hand them to the log; the number of the commit.
 
         `on_durable` is called exactly once, later, on the loop: with None when they are durable, else with the error.
+        Calls come in the order of the commits; only that of a commit which changed nothing, and so has the number of
+        the one before it, may come after a later one's.
         Raises StorageError when there is no commit; the turn's writes are dropped then, and `on_durable` is not called.
         """
         assert self.dirty, "only a turn that wrote is committed"

@@ -1,8 +1,8 @@
 # One file of the journal: a header block, then entries, each holding one record, written one behind the other.
 #
-#  (1) A segment is preallocated and used again. Its header names the sequence number of its present use, which no use of
-#      any segment of this journal ever had; an entry that does not carry that number, its own offset and the checksum
-#      chained from the entry before it is not part of it.
+#  (1) A segment is preallocated and used again. Its header names the sequence number of its present use, which no
+#      other use of any segment of this journal ever had; an entry that does not carry that number, its own offset and
+#      the checksum chained from the entry before it is not part of it.
 #      So neither what an earlier use left behind nor what a failed write left behind is ever read.
 #  (2) The header of a new use is durable before the first entry of that use is written.
 #  (3) An entry says up to where the journal was durable when it was written. After a crash the first entry that does

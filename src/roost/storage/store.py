@@ -172,12 +172,12 @@ class HostStore:
     def settle(self) -> None:
         """Wait until the fate of every commit is known and no checkpoint runs, and call the callbacks; blocks."""
         while True:
+            while self._posted:
+                self._posted.popleft()()
             self._log.flush()
             self._checkpoints.wait()
             if not self._posted:
                 return
-            while self._posted:
-                self._posted.popleft()()
 
     def checkpoint(self) -> None:
         """Bring every file up to date that can be; blocks. For tools and tests."""
