@@ -14,6 +14,11 @@ CANDIDATES = [
     Candidate("picows, a `send` per message", partial(servers.peer, "send"), "/room"),
     Candidate("roost run, `ctx.broadcast`", servers.roost, "/broadcast?room=a"),
     Candidate("roost run, a loop of `send`", servers.roost, "/loop?room=a"),
+    Candidate(
+        "roost run, `ctx.broadcast`, both cores",
+        partial(servers.roost, cores=servers.BOTH_CORES),
+        "/broadcast?room=a",
+    ),
     Candidate("roost, one process, `ctx.broadcast`", servers.roost_in_one_process, "/broadcast?room=a"),
 ]
 HEADS = ["server", "deliveries a second", "of the first", "p50", "p99", "CPU a delivery"]

@@ -12,6 +12,7 @@ CANDIDATES = [
     PEER,
     Candidate("roost, one process", servers.roost_in_one_process, "/echo?room=*"),
     Candidate("roost run", servers.roost, "/echo?room=*"),
+    Candidate("roost run, both cores", partial(servers.roost, cores=servers.BOTH_CORES), "/echo?room=*"),
 ]
 
 

@@ -9,15 +9,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 HERE = Path(__file__).parent
 APP = HERE / "apps" / "questions.py"
 PEER = HERE / "peers" / "raw_picows.py"
 ONE_PROCESS = HERE / "apps" / "one_process.py"
-SERVER_CORE = 0
+SERVER_CORE = "0"
 LOAD_CORE = 1
+BOTH_CORES = "0,1"
 """With two cores the server has the first, whatever its number of processes, and the generator the second."""
 
 
@@ -65,35 +66,35 @@ def peer(mode: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def roost(app: Path = APP, *, limits: dict[str, float] | None = None) -> Iterator[Server]:
+def roost(app: Path = APP, *, limits: dict[str, float] | None = None, cores: str = SERVER_CORE) -> Iterator[Server]:
     """`roost run` with one gateway and one host, on a fresh data directory."""
     command = [sys.executable, "-m", "roost", "run", str(app), "--port", "0", "--gateways", "1", "--hosts", "1"]
-    with _roost_started(command, limits) as server:
+    with _roost_started(command, limits, cores) as server:
         yield server
 
 
 @contextlib.contextmanager
 def roost_in_one_process(app: Path = APP, *, limits: dict[str, float] | None = None) -> Iterator[Server]:
     """Gateway and host in one process, joined by the memory link."""
-    with _roost_started([sys.executable, str(ONE_PROCESS), str(app)], limits) as server:
+    with _roost_started([sys.executable, str(ONE_PROCESS), str(app)], limits, SERVER_CORE) as server:
         yield server
 
 
 @contextlib.contextmanager
-def _roost_started(command: list[str], limits: dict[str, float] | None) -> Iterator[Server]:
+def _roost_started(command: list[str], limits: dict[str, float] | None, cores: str) -> Iterator[Server]:
     data = tempfile.mkdtemp(prefix="roost-bench-", dir=os.environ.get("BENCH_DATA"))
     settings = {f"ROOST_LIMITS_{name.upper()}": str(value) for name, value in (limits or {}).items()}
     try:
-        with _started([*command, "--data", data], {**os.environ, **settings}) as server:
+        with _started([*command, "--data", data], {**os.environ, **settings}, cores) as server:
             yield server
     finally:
         shutil.rmtree(data)
 
 
 @contextlib.contextmanager
-def _started(command: list[str], environ: os._Environ[str] | dict[str, str]) -> Iterator[Server]:
-    """Start it on the server's core, and wait for the line that ends with its address."""
-    pinned = ["taskset", "-c", str(SERVER_CORE), *command]
+def _started(command: list[str], environ: Mapping[str, str], cores: str = SERVER_CORE) -> Iterator[Server]:
+    """Start it on those cores, and wait for the line that ends with its address."""
+    pinned = ["taskset", "-c", cores, *command]
     process = subprocess.Popen(pinned, stdout=subprocess.PIPE, text=True, env=dict(environ))
     try:
         yield Server(process, _read_port(process))
