@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
+from pathlib import Path
+
+from benchmarks import report
 
 QUESTIONS = ("echo", "broadcast", "put_then_broadcast", "idle", "wake")
+"""Asked of the whole system."""
+PARTS = ("turns", "link", "storage", "host")
+"""Asked of one room of the source; these print their answers."""
 
 
 def main(names: list[str]) -> None:
-    unknown = [name for name in names if name not in QUESTIONS]
+    known = [name for name in (*QUESTIONS, *PARTS) if (Path(__file__).parent / f"{name}.py").exists()]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        sys.exit(f"no such question: {', '.join(unknown)}; there are {', '.join(QUESTIONS)}")
-    for name in names or QUESTIONS:
+        sys.exit(f"no such question: {', '.join(unknown)}; there are {', '.join(known)}")
+    for name in names or known:
         print(name, file=sys.stderr)
-        importlib.import_module(f"benchmarks.{name}").main()
+        if name in QUESTIONS:
+            importlib.import_module(f"benchmarks.{name}").main()
+        else:
+            ask_part(name)
+
+
+def ask_part(name: str) -> None:
+    """Run it as the script that it is, and keep what it prints."""
+    script = Path(__file__).parent / f"{name}.py"
+    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, check=True)
+    title = script.read_text(encoding="utf-8").removeprefix('"""').splitlines()[0]
+    page = report.Page(name, title)
+    page.text(f"What `python benchmarks/{name}.py` printed:")
+    page.text(f"```text\n{done.stdout.rstrip()}\n```")
+    print(page.write())
 
 
 if __name__ == "__main__":
