@@ -56,3 +56,12 @@ async def settle(turns: int = 20) -> None:
     """Let the loop do what is ready, sockets included."""
     for _ in range(turns):
         await asyncio.sleep(0)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that a thread or the kernel brings about and nobody tells of."""
+    for _ in range(10_000):
+        if holds():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it did not come about")

@@ -134,6 +134,12 @@ class RawClient:
         taken, self._read_ahead = self._read_ahead[:size], self._read_ahead[size:]
         return taken
 
+    async def until(self, end: bytes) -> bytes:
+        """Everything up to these bytes."""
+        while end not in self._read_ahead:
+            self._read_ahead = await self.read(len(self._read_ahead) + 1) + self._read_ahead
+        return await self.read(self._read_ahead.index(end) + len(end))
+
     async def frame(self) -> tuple[int, bytes]:
         """The next frame of the server: its opcode and payload."""
         first, second = await self.read(2)

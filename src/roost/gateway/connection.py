@@ -19,9 +19,9 @@ from roost.gateway.handshake import Offer, encode_acceptance, read_offer
 from roost.gateway.held_sockets import SERVICE_RESTART
 from roost.gateway.host_link import HostLink
 from roost.gateway.http1 import RequestHead, RequestReader
-from roost.gateway.lingering import linger
 from roost.gateway.refusal import Refusal, unavailable
 from roost.gateway.responses import CONTINUE, encode_head
+from roost.gateway.static import Sending
 from roost.gateway.websocket import HeldConnection
 from roost.link.frames import Message, SocketGrant
 
@@ -42,6 +42,7 @@ class ClientConnection(asyncio.Protocol):
         self._head: RequestHead | None = None
         """Of the request under way."""
         self._exchange: Exchange | None = None
+        self._sending: Sending | None = None
         self._begun = False
         """Something of the response under way was written."""
         self._over = False
@@ -82,6 +83,9 @@ class ClientConnection(asyncio.Protocol):
         self._writable = True
         if self._exchange is not None:
             self._exchange.on_writable()
+        elif self._sending is not None:
+            self.expect_reader()
+            self._sending.go_on()
 
     # -- requests, one after the other ---------------------------------------------------------------------------------
 
@@ -158,7 +162,9 @@ class ClientConnection(asyncio.Protocol):
 
     def on_deadline(self) -> None:
         exchange = self._exchange
-        if exchange is None:
+        if self._sending is not None:
+            self.abort()
+        elif exchange is None:
             self._on_late_head()
         elif self._awaits_host:
             exchange.on_late()
@@ -173,7 +179,7 @@ class ClientConnection(asyncio.Protocol):
         if self._reader.buffered:
             self.refuse(_too_slow("the request's head"))
         else:
-            self._transport.close()
+            self._close()
 
     _awaits_host = False
 
@@ -250,9 +256,13 @@ class ClientConnection(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         self._transport.write(data)
 
+    def send_file(self, sending: Sending) -> None:
+        self._sending = sending
+        sending.go_on()
+
     def finish(self, keep_alive: bool) -> None:
         keep_alive = keep_alive and self.keeps_alive and self._reader.body_ended
-        self._head = self._exchange = None
+        self._head = self._exchange = self._sending = None
         self._deadlines.clear(self)
         if keep_alive:
             self._advance()
@@ -296,13 +306,18 @@ class ClientConnection(asyncio.Protocol):
     def close_if_idle(self) -> None:
         """For a gateway that stops: a connection without a request under way has no reason to stay."""
         if self._head is None and not self._over:
+            self._close()
+
+    def _close(self) -> None:
+        if self._transport.get_write_buffer_size():
+            self._linger()  # it has an answer to read, and may not do so
+        else:
             self._leave()
             self._transport.close()
 
     def _linger(self) -> None:
         self._leave()
-        if not self._transport.is_closing():
-            linger(self._transport, self._deadlines, self._limits.close_seconds_max)
+        self._gateway.shared.lingerers.take(self._transport)
 
     def _leave(self) -> None:
         """Nothing of the connection is this object's business any more."""
@@ -314,6 +329,9 @@ class ClientConnection(asyncio.Protocol):
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
             exchange.on_client_gone()
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
 
 
 class _Nobody:

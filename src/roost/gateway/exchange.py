@@ -239,13 +239,13 @@ class Exchange:
         whole = not frame.more or self._framing is _Framing.NONE
         keep_alive = self._client.keeps_alive and self._body_sent and self._framing is not _Framing.CLOSE
         self._client.send_head(frame.status, headers, keep_alive)
-        self._client.expect_reader()
         self._send(frame.body)
         if whole:
             if frame.more:  # a body that is not sent, such as that of a HEAD request
                 self._reset("the body is not wanted")
             self._finish()
         else:
+            self._client.expect_reader()
             self._credit(len(frame.body))
 
     def _delimit(self, frame: frames.ResponseStart) -> Lines:
@@ -277,11 +277,11 @@ class Exchange:
             data = data[: self._left]
             self._left -= len(data)
         self._client.send(encode_chunk(data) if self._framing is _Framing.CHUNKS else data)
+        self._client.expect_reader()
 
     def on_body_chunk(self, frame: frames.BodyChunk) -> None:
         if not self._answered:
             return
-        self._client.expect_reader()
         if self._framing is _Framing.LENGTH and len(frame.data) > self._left:
             self._break_off("the body is longer than its Content-Length")
             return

@@ -7,17 +7,61 @@ So the write side ends, what still comes is dropped, and the end of it, or a dea
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from roost.gateway.deadlines import Deadlines
 
 
-class Lingering(asyncio.Protocol):
+class Lingerers:
+    """All connections of a gateway that are in their last moments."""
+
+    def __init__(self, deadlines: Deadlines, seconds: float) -> None:
+        self.on_removed: Callable[[], None] = lambda: None
+        """Called when one has gone."""
+        self._deadlines = deadlines
+        self._seconds = seconds
+        self._connections: set[_Lingering] = set()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def take(self, transport: asyncio.Transport) -> None:
+        """End the write side, after all that was written, and wait for the client to end its own.
+
+        The former protocol of the transport hears nothing any more.
+        """
+        if transport.is_closing():
+            return
+        lingering = _Lingering(transport, self)
+        transport.pause_reading()  # a transport looks up how its protocol is fed when reading starts
+        transport.set_protocol(lingering)
+        self._connections.add(lingering)
+        self._deadlines.set(lingering, self._seconds)
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()  # over TLS the closing alert says the same
+        if not transport.is_closing():
+            transport.resume_reading()
+
+    def abort(self) -> None:
+        """Wait for none of them."""
+        for lingering in list(self._connections):
+            lingering.on_deadline()
+
+    def remove(self, lingering: _Lingering) -> None:
+        self._deadlines.clear(lingering)
+        self._connections.discard(lingering)
+        self.on_removed()
+
+
+class _Lingering(asyncio.Protocol):
     """Reads nothing of use until the client has gone."""
 
-    def __init__(self, transport: asyncio.Transport, deadlines: Deadlines) -> None:
+    def __init__(self, transport: asyncio.Transport, all_of_them: Lingerers) -> None:
         self.deadline_slot = 0
         self._transport = transport
-        self._deadlines = deadlines
+        self._all = all_of_them
 
     def data_received(self, data: bytes) -> None:
         pass
@@ -26,25 +70,7 @@ class Lingering(asyncio.Protocol):
         return False  # the transport closes itself
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._deadlines.clear(self)
+        self._all.remove(self)
 
     def on_deadline(self) -> None:
         self._transport.abort()
-
-
-def linger(transport: asyncio.Transport, deadlines: Deadlines, seconds: float) -> Lingering:
-    """End the write side, after all that was written, and wait so long for the client to end its own.
-
-    The former protocol of the transport hears nothing any more.
-    """
-    lingering = Lingering(transport, deadlines)
-    transport.pause_reading()  # a transport looks up how its protocol is fed when reading starts
-    transport.set_protocol(lingering)
-    deadlines.set(lingering, seconds)
-    if transport.can_write_eof():
-        transport.write_eof()
-    else:
-        transport.close()  # over TLS the closing alert says the same
-    if not transport.is_closing():
-        transport.resume_reading()
-    return lingering

@@ -10,12 +10,14 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 
+from roost.assets import Assets
 from roost.clock import Clock
 from roost.gateway.connection import ClientConnection
 from roost.gateway.deadlines import Deadlines
 from roost.gateway.host_links import HostLinks
 from roost.gateway.http1 import RequestHead
 from roost.gateway.responses import DateLine
+from roost.gateway.static import StaticFiles
 from roost.gateway.websocket import Shared
 from roost.limits import Limits
 from roost.observer import Observer
@@ -35,7 +37,7 @@ class Gateway:
         limits: Limits,
         clock: Clock,
         observer: Observer,
-        assets: object | None,
+        assets: Assets | None,
         hosts: HostLinks,
         *,
         trusted_proxies: Iterable[str] = (),
@@ -44,11 +46,12 @@ class Gateway:
         self.limits = limits
         self.observer = observer
         self.links = hosts
-        hosts.sockets.on_removed = self._note_change
         self.shared = Shared(limits, hosts.cork, Deadlines(clock))
+        hosts.sockets.on_removed = self.shared.lingerers.on_removed = self._note_change
         self.date = DateLine(lambda: clock.now_ms() / 1000)
         self.is_draining = False
         self._clock = clock
+        self._static = StaticFiles(assets, observer) if assets is not None else None
         self._health_path = health_path
         self._trusted = [ipaddress.ip_network(network) for network in trusted_proxies]
         self._server: asyncio.Server | None = None
@@ -94,6 +97,7 @@ class Gateway:
         await self._until(lambda: not self._clients, self.limits.drain_seconds_max)
         for client in list(self._clients):
             client.abort()
+        await self._until(lambda: not self.shared.lingerers, self.limits.close_seconds_max)
 
     async def stop(self, code: int = GOING_AWAY) -> None:
         """Drain, close every WebSocket with `code`, and part from the hosts."""
@@ -102,8 +106,12 @@ class Gateway:
         reason = "going away" if code == GOING_AWAY else "service restart"
         for client in list(sockets.by_number.values()):
             client.close(code, reason)
-        await self._until(lambda: not sockets.by_number, 2 * self.limits.close_seconds_max)
-        self.shared.cork.flush()
+        lingerers = self.shared.lingerers
+        await self._until(lambda: not sockets.by_number and not lingerers, 2 * self.limits.close_seconds_max)
+        lingerers.abort()
+        for client in list(sockets.by_number.values()):
+            client.connection.abort()
+        await asyncio.sleep(0)  # the loop tells them that they are lost
         await self.links.stop()
         self.shared.deadlines.close()
 
@@ -139,12 +147,17 @@ class Gateway:
 
     def answer(self, client: ClientConnection, head: RequestHead) -> bool:
         """Answer what needs no host; False when it is not the gateway's to answer."""
-        if self._health_path is None or head.target.partition("?")[0] != self._health_path:
-            return False
-        if head.method not in ("GET", "HEAD"):
-            return False
-        self._answer_health(client, head)
-        return True
+        if self._is_health(head):
+            self._answer_health(client, head)
+            return True
+        return self._static is not None and self._static.answer(client, head)
+
+    def _is_health(self, head: RequestHead) -> bool:
+        return (
+            self._health_path is not None
+            and head.method in ("GET", "HEAD")
+            and head.target.partition("?")[0] == self._health_path
+        )
 
     def _answer_health(self, client: ClientConnection, head: RequestHead) -> None:
         up = len(self.links.up())

@@ -22,7 +22,7 @@ from picows import WSFrame, WSListener, WSMsgType
 from roost.gateway.cork import Cork
 from roost.gateway.deadlines import Deadlines
 from roost.gateway.framing import PING, PONG, encode_close, encode_control, may_be_received
-from roost.gateway.lingering import linger
+from roost.gateway.lingering import Lingerers
 from roost.gateway.picows_reader import feed, make_reader
 from roost.held_socket import CLOSED, CLOSING, OPEN
 from roost.limits import Limits
@@ -52,12 +52,13 @@ class Keeper(Protocol):
 class Shared:
     """What all connections of a gateway have in common."""
 
-    __slots__ = ("close_seconds", "cork", "deadlines", "limits", "ping_slots", "pong_slots")
+    __slots__ = ("close_seconds", "cork", "deadlines", "limits", "lingerers", "ping_slots", "pong_slots")
 
     def __init__(self, limits: Limits, cork: Cork, deadlines: Deadlines) -> None:
         self.limits = limits
         self.cork = cork
         self.deadlines = deadlines
+        self.lingerers = Lingerers(deadlines, limits.close_seconds_max)
         self.close_seconds = limits.close_seconds_max
         self.ping_slots = deadlines.slots(limits.ping_seconds)
         self.pong_slots = deadlines.slots(limits.pong_seconds_max)
@@ -252,7 +253,8 @@ class HeldConnection(WSListener):
         if self.state == OPEN:
             self._shared.cork.write(self, encode_close(code, reason))
         self.state = CLOSED
-        self._end()
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._part)  # the reader is still at work
         self._keeper.on_closed(1005 if code is None else code, reason, True)
 
     def _breach(self, code: int, message: str) -> None:
@@ -305,18 +307,11 @@ class HeldConnection(WSListener):
             self.state = CLOSED
             self._keeper.on_closed(*LOST)
 
-    def _end(self) -> None:
-        """Both halves of the closing handshake are done."""
-        self._write_rest()
-        self._transport.close()
-        self._shared.deadlines.set(self, self._shared.close_seconds)
-
     def _part(self) -> None:
         """The client still has to learn that it is over."""
         self._write_rest()
         self._shared.deadlines.clear(self)
-        if not self._transport.is_closing():
-            linger(self._transport, self._shared.deadlines, self._shared.close_seconds)
+        self._shared.lingerers.take(self._transport)
         self._reader = None
 
     def _write_rest(self) -> None:

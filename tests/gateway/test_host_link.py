@@ -1,0 +1,346 @@
+"""What happens to sockets and messages when the host goes, and comes back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.gateway.fake_clock import settle
+from tests.gateway.raw_client import TEXT, RawClient, close_frame, frame, handshake
+from tests.gateway.scripted_owner import KEY, Owner, Served, serving
+
+from roost.gateway import host_link
+from roost.limits import Limits
+from roost.link import frames
+from roost.link.connection import Connection
+from roost.link.frames import RolledSocket
+
+LIMITS = Limits(close_seconds_max=0.5, socket_away_bytes_max=1_000)
+
+
+class Rooms:
+    """A gateway and whatever clients the test opens."""
+
+    def __init__(self, served: Served, stack: AsyncExitStack) -> None:
+        self.served = served
+        self.owner: Owner = served.owner
+        self._stack = stack
+
+    async def open(self, **grant: Any) -> tuple[RawClient, int]:
+        client = await self._stack.enter_async_context(await RawClient.connect(self.served.port))
+        self._stack.callback(client.writer.transport.abort)
+        client.send(handshake(sec_websocket_protocol="chat"))
+        number = await self.owner.accept(protocol="chat", **grant)
+        assert (await client.answer()).status == 101
+        return client, number
+
+    async def say(self, client: RawClient, text: str) -> None:
+        client.send(frame(TEXT, text.encode()))
+        assert (await self.owner.take(frames.SocketMessage)).data == text
+
+    async def back(self) -> list[RolledSocket]:
+        """Let the host come back; what it is told of sockets."""
+        self.owner.received.clear()
+        self.owner.reachable = True
+        await self.owner.take(frames.RollEnd)
+        rolls = [told for told in self.owner.received if isinstance(told, frames.Roll)]
+        self.owner.received[:] = [
+            told for told in self.owner.received if not isinstance(told, frames.Roll | frames.Hello)
+        ]
+        return [socket for roll in rolls for socket in roll.sockets]
+
+    async def leave(self) -> None:
+        """A drain to its end."""
+        lost = self.served.observer.wait_for("link.lost", clean=True)
+        self.owner.send(frames.Drain())
+        await self.owner.take(frames.Drained)
+        self.owner.leave()
+        await lost
+
+
+@asynccontextmanager
+async def rooms(limits: Limits = LIMITS, **options: Any) -> AsyncIterator[Rooms]:
+    async with serving(limits, **options) as served, AsyncExitStack() as stack:
+        yield Rooms(served, stack)
+
+
+async def lose(r: Rooms) -> None:
+    lost = r.served.observer.wait_for("link.lost")
+    r.owner.crash()
+    await lost
+
+
+async def test_sockets_stay_open_when_their_host_dies_and_it_is_told_of_them() -> None:
+    async with rooms() as r:
+        client, number = await r.open(tags=("a", "b"), attachment=b"att", auto_response=("ping", "pong"))
+        _, second = await r.open(key=b"2" * 32)
+        r.owner.send(frames.Attach(second, b"changed"), frames.AutoRespond(b"2" * 32, ("x", "y")))
+        await r.say(client, "done")
+        r.owner.send(frames.Finished([number]))
+        await settle()
+        await lose(r)
+        told = {socket.socket: socket for socket in await r.back()}
+        assert told[number] == RolledSocket(
+            number, frames.ObjectRef("ROOM", KEY, "room"), ("a", "b"), b"att", "chat", None, ("ping", "pong")
+        )
+        assert (told[second].attachment, told[second].auto_response) == (b"changed", ("x", "y"))
+        await r.say(client, "next")
+        r.owner.send(frames.Send([number], "still here"))
+        assert await client.frame() == (TEXT, b"still here")
+
+
+async def test_a_socket_whose_message_was_not_finished_closes_with_1012_and_the_next_host_hears() -> None:
+    async with rooms() as r:
+        client, number = await r.open()
+        quiet, quiet_number = await r.open()
+        await r.say(client, "unfinished")
+        await lose(r)
+        assert (await client.closed_with())[0] == 1012
+        client.send(close_frame(1012))
+        await client.ended()
+        assert {socket.socket for socket in await r.back()} == {number, quiet_number}
+        closed = await r.owner.take(frames.SocketClosed)
+        assert (closed.socket, closed.code, closed.was_clean) == (number, 1012, True)
+        await r.say(quiet, "nothing noticed")
+        await lose(r)
+        assert {socket.socket for socket in await r.back()} == {quiet_number}, "it was told of the other one already"
+
+
+async def test_nothing_behind_an_unfinished_message_reaches_the_next_host() -> None:
+    async with rooms() as r:
+        client, number = await r.open()
+        await r.say(client, "first")
+        r.owner.send(frames.Drain())
+        await r.owner.take(frames.Drained)
+        client.send(frame(TEXT, b"second, held"))
+        await settle()
+        await lose(r)
+        assert (await client.closed_with())[0] == 1012
+        await r.back()
+        await settle()
+        assert not r.owner.has(frames.SocketMessage)
+        client.send(close_frame(1012))
+        assert (await r.owner.take(frames.SocketClosed)).socket == number
+
+
+async def test_active_sockets_close_with_1012_and_nobody_is_told() -> None:
+    async with rooms() as r:
+        client, _ = await r.open(hibernating=False)
+        await lose(r)
+        assert (await client.closed_with())[0] == 1012
+        client.send(frame(TEXT, b"too late") + close_frame(1012))
+        await client.ended()
+        assert await r.back() == []
+        await settle()
+        assert r.owner.received == []
+
+
+async def test_a_goodbye_loses_nothing_but_active_sockets() -> None:
+    async with rooms() as r:
+        client, number = await r.open()
+        active, _ = await r.open(hibernating=False)
+        await r.say(client, "finished by the goodbye")
+        await r.leave()
+        assert (await active.closed_with())[0] == 1012
+        assert [socket.socket for socket in await r.back()] == [number]
+        await r.say(client, "next")
+
+
+async def test_messages_of_the_time_away_arrive_in_order_after_the_roll() -> None:
+    async with rooms() as r:
+        client, number = await r.open()
+        other, other_number = await r.open()
+        await lose(r)
+        client.send(frame(TEXT, b"1"))
+        await settle()
+        other.send(frame(TEXT, b"2"))
+        await settle()
+        client.send(frame(TEXT, b"3") + close_frame(4000, b"bye"))
+        await client.closed_with()
+        assert {socket.socket for socket in await r.back()} == {number, other_number}
+        await settle()
+        assert r.owner.received == [
+            frames.SocketMessage(number, "1"),
+            frames.SocketMessage(other_number, "2"),
+            frames.SocketMessage(number, "3"),
+            frames.SocketClosed(number, 4000, "bye", True),
+        ]
+        r.owner.send(frames.Finished([number, other_number, number]))
+        await settle()
+        await lose(r)
+        assert [socket.socket for socket in await r.back()] == [other_number]
+
+
+async def test_messages_held_and_then_handed_over_count_as_unfinished() -> None:
+    async with rooms() as r:
+        client, _ = await r.open()
+        await lose(r)
+        client.send(frame(TEXT, b"held"))
+        await settle()
+        await r.back()
+        await r.owner.take(frames.SocketMessage)
+        await lose(r)
+        assert (await client.closed_with())[0] == 1012
+
+
+async def test_a_host_that_dies_before_it_is_linked_takes_nothing_with_it() -> None:
+    async with rooms() as r:
+        client, number = await r.open()
+        await lose(r)
+        client.send(frame(TEXT, b"held"))
+        await settle()
+        connect = r.owner.connect
+
+        async def connect_and_die(hello: frames.Hello, limits: Limits) -> Connection:
+            end = await connect(hello, limits)
+            r.owner.crash()
+            return end
+
+        for _ in range(3):
+            tried = r.served.observer.wait_for("link.unreachable")
+            r.owner.connect = connect_and_die  # type: ignore[method-assign]
+            r.owner.reachable = True
+            await tried  # the try after the one that was lost before a word
+            r.owner.connect = connect  # type: ignore[method-assign]
+        assert [socket.socket for socket in await r.back()] == [number]
+        assert (await r.owner.take(frames.SocketMessage)).data == "held"
+
+
+async def test_while_the_host_is_away_a_client_is_read_up_to_a_small_bound() -> None:
+    async with rooms() as r:
+        client, _ = await r.open()
+        await lose(r)
+        sent = [f"{n}".ljust(100_000).encode() for n in range(200)]
+        client.send(b"".join(frame(TEXT, text) for text in sent))
+        await settle(100)
+        link = r.served.gateway.links._links[0]
+        assert len(link._held) < 10
+        assert client.writer.transport.get_write_buffer_size() > 1_000_000
+        r.owner.answer = lambda told: (
+            r.owner.send(frames.Finished([told.socket])) if isinstance(told, frames.SocketMessage) else None
+        )
+        await r.back()
+        got = [(await r.owner.take(frames.SocketMessage)).data.encode() for _ in sent]
+        assert got == sent
+
+
+async def test_rolls_are_cut_into_frames() -> None:
+    async with rooms() as r:
+        link = r.served.gateway.links._links[0]
+        clients = [await r.open() for _ in range(7)]
+        patch = pytest.MonkeyPatch()
+        patch.setattr(host_link, "ROLL_SOCKETS_MAX", 3)
+        await lose(r)
+        r.owner.reachable = True
+        await r.owner.take(frames.RollEnd)
+        patch.undo()
+        rolls = [len(told.sockets) for told in r.owner.received if isinstance(told, frames.Roll)]
+        assert rolls == [3, 3, 1]
+        assert len(clients) == len(link._owned)
+
+
+async def test_auto_answers_of_the_time_away_are_in_the_roll() -> None:
+    async with rooms() as r:
+        client, _ = await r.open(auto_response=("ping", "pong"))
+        await lose(r)
+        client.send(frame(TEXT, b"ping"))
+        assert await client.frame() == (TEXT, b"pong")
+        (told,) = await r.back()
+        assert told.auto_response_ms is not None
+        assert r.owner.received == []
+
+
+async def test_a_host_of_another_number_is_refused() -> None:
+    async with rooms() as r:
+        await lose(r)
+        refused = r.served.observer.wait_for("link.refused")
+        r.owner.number = 5
+        r.owner.reachable = True
+        assert "host 5 answered where host 0 was expected" in (await refused)["reason"]
+        r.owner.number = 0
+        await r.back()
+
+
+class TestLeaving:
+    async def test_after_drain_new_things_wait_and_begun_ones_go_on(self) -> None:
+        async with rooms() as r, await RawClient.connect(r.served.port) as upload:
+            client, number = await r.open()
+            upload.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
+            request = await r.owner.take(frames.RequestStart)
+            r.owner.send(frames.Drain())
+            await r.owner.take(frames.Drained)
+            client.send(frame(TEXT, b"new"))
+            upload.send(b"cd")
+            assert (await r.owner.take(frames.BodyChunk)).data == b"cd"
+            r.owner.respond(request, 200, b"done")
+            assert (await upload.answer()).body == b"done"
+            r.owner.send(frames.Send([number], "last words"))
+            assert await client.frame() == (TEXT, b"last words")
+            assert not r.owner.has(frames.SocketMessage)
+            r.owner.leave()
+            await r.back()
+            assert (await r.owner.take(frames.SocketMessage)).data == "new"
+
+    async def test_a_grant_made_before_leaving_is_opened(self) -> None:
+        async with rooms() as r, await RawClient.connect(r.served.port) as client:
+            client.send(handshake())
+            request = await r.owner.take(frames.RequestStart)
+            r.owner.send(frames.Drain())
+            r.owner.respond(request, 101, grant=r.owner.grant())
+            opened = await r.owner.take(frames.SocketOpened)
+            r.owner.send(frames.Send([opened.socket], "welcome"))
+            assert (await client.answer()).status == 101
+            assert await client.frame() == (TEXT, b"welcome")
+            client.writer.transport.abort()
+
+    async def test_requests_of_the_time_away_wait_for_the_next_host(self) -> None:
+        async with rooms() as r, await RawClient.connect(r.served.port) as client:
+            await r.leave()
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await settle()
+            await r.back()
+            r.owner.respond(await r.owner.take(frames.RequestStart), 200, b"new")
+            assert (await client.answer()).body == b"new"
+
+
+class TestFlow:
+    async def test_a_socket_is_not_read_above_its_bound_and_read_again_below_half(self) -> None:
+        async with rooms(Limits(socket_unfinished_bytes_max=10_000, close_seconds_max=0.5)) as r:
+            client, number = await r.open()
+            sent = [f"{n}".ljust(3_000).encode() for n in range(3_000)]
+            client.send(b"".join(frame(TEXT, text) for text in sent))
+            await settle(100)
+            taken = [told for told in r.owner.received if isinstance(told, frames.SocketMessage)]
+            assert len(taken) < 200
+            assert client.writer.transport.get_write_buffer_size() > 1_000_000
+            r.owner.send(frames.Finished([number] * len(taken)))
+            r.owner.answer = lambda told: (
+                r.owner.send(frames.Finished([told.socket])) if isinstance(told, frames.SocketMessage) else None
+            )
+            got = [(await r.owner.take(frames.SocketMessage)).data.encode() for _ in sent]
+            assert got == sent
+
+    async def test_the_bound_of_the_link_holds_for_all_sockets_together(self) -> None:
+        async with rooms(Limits(link_unfinished_bytes_max=100_000, close_seconds_max=0.5)) as r:
+            clients = [await r.open() for _ in range(4)]
+            for client, _ in clients:
+                client.send(frame(TEXT, b"x" * 2_000) * 3_000)
+            await settle(300)
+            size = sum(len(told.data) for told in r.owner.received if isinstance(told, frames.SocketMessage))
+            assert size < 2_000_000, "one read of each client beyond the bound at most"
+            assert all(client.writer.transport.get_write_buffer_size() > 0 for client, _ in clients)
+
+    async def test_a_link_that_does_not_drain_stops_its_clients(self) -> None:
+        limits = Limits(link_send_bytes=50_000, close_seconds_max=0.5)
+        async with rooms(limits) as r:
+            client, _ = await r.open()
+            assert r.owner.end is not None
+            r.owner.end.hold()
+            client.send(frame(TEXT, b"x" * 2_000) * 10_000)
+            await settle(300)
+            assert client.writer.transport.get_write_buffer_size() > 0
+            r.owner.end.release()
+            for _ in range(50):
+                await r.owner.take(frames.SocketMessage)
