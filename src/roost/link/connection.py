@@ -2,9 +2,9 @@
 
 (1) Frames sent in one turn of the loop leave in one write.
 (2) Nothing is handed out before `start`, and never inside of it: what came earlier waits, and no more is read.
-(3) `on_lost` is called once, after the last `on_frames`: with None when the stream ended between two batches or this end
-    closed it, else with the reason. None does not say that nothing was lost, a killed process ends its stream too; only
-    `Goodbye` says that. `send` is ignored afterwards, as everything under way is lost anyway.
+(3) `on_lost` is called once, after the last `on_frames`: with None when the stream ended between two batches or this
+    end closed it, else with the reason. None does not say that nothing was lost, a killed process ends its stream too;
+    only `Goodbye` says that. `send` is ignored afterwards, as everything under way is lost anyway.
 (4) Above `link_send_bytes` waiting, `writable` is false and `on_writable(False)` is called; `on_writable(True)` when
     it has drained. Above `link_send_bytes_max` the link is dropped: the other end does not read.
 (5) An exception out of `on_frames` drops the link: the frames behind it cannot be trusted to make sense any more.
