@@ -15,8 +15,8 @@ RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("uvloop", "picows", "msgspec", "apsw", "httptools")
 CORES = (
     "The server, all its processes together, was pinned to one core and the generator to another (`taskset`), so that "
-    "roost's processes share what the peer's one process has for itself; on \"both cores\" they have the generator's as "
-    'well. "CPU" is the processor time of the server, divided by the messages that arrived. Medians of three rounds, '
+    "roost's processes share what the peer's one process has for itself; those on both cores have the generator's too. "
+    "CPU is the processor time of the server, divided by the messages that arrived. Medians of three rounds, "
     "each with fresh servers, taken in turn."
 )
 
