@@ -24,6 +24,7 @@ from roost.response import Response
 from .scripted import ScriptedGateway, host_of, settle
 
 DIRECTORY = LocalDirectory([0, 1])
+QUICK = Limits(drain_seconds_max=0.1)
 
 
 class Echo(DurableObject):
@@ -72,6 +73,7 @@ class Caller(DurableObject):
     """Holds the client's end of a WebSocket to an Echo, and tells what it hears."""
 
     heard: list[str]
+    socket: Any
 
     async def fetch(self, request: Any) -> Response:
         name, path = request.query["echo"], request.path
@@ -112,7 +114,7 @@ async def enter(request: Any, env: Any) -> Any:
 class Pair:
     """Two hosts that can reach each other, and names of objects that live on each."""
 
-    def __init__(self, directory: Path, limits: Limits = Limits(drain_seconds_max=0.1)) -> None:
+    def __init__(self, directory: Path, limits: Limits = QUICK) -> None:
         self.directory = directory
         self.limits = limits
         self.hosts: dict[int, Host] = {}
@@ -162,7 +164,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
         yield pair
 
 
-# -- calls ---------------------------------------------------------------------------------------------------------------
+# -- calls -------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_call_reaches_an_object_of_the_other_host(pair: Pair) -> None:
@@ -255,7 +257,7 @@ async def test_calls_wait_for_the_successor_of_an_owner_that_drains(tmp_path: Pa
     assert Echo.seen == ["/before", "/after"]
 
 
-# -- WebSockets ------------------------------------------------------------------------------------------------------------
+# -- WebSockets --------------------------------------------------------------------------------------------------------
 
 
 async def test_a_grant_passes_through_the_entrypoints_host_and_the_socket_goes_to_the_owner(pair: Pair) -> None:
