@@ -18,10 +18,11 @@ from roost.clock import SystemClock
 from roost.errors import StorageError
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
+from roost.storage.batch import unpack
 from roost.storage.files import ScriptedFiles
 from roost.storage.kv import KeyRange
 from roost.storage.object_storage import ObjectStorage
-from roost.storage.record import PAGE_BYTES, decode_record
+from roost.storage.record import PAGE_BYTES
 from roost.storage.segment import SegmentReader, position
 from roost.storage.segments import segment_paths
 from roost.storage.store import HostStore
@@ -220,8 +221,8 @@ class Histories(RuleBasedStateMachine):
                 if position(reader.sequence, entry.offset + entry.length) > durable:
                     break
                 end = entry.offset + entry.length
-                record = decode_record(reader.read(entry))
-                pages.setdefault(object_file(copy, record.key), set()).update(record.images)
+                for record in unpack(reader.read(entry)):
+                    pages.setdefault(object_file(copy, record.key), set()).update(record.images)
             reader.close()
             if entries and durable < position(reader.sequence + 1, 0) and self.chance.random() < 0.7:
                 cut = max(end, 4096) + self.chance.randrange(3000)

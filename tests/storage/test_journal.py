@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from roost.errors import StorageError, StorageFullError
+from roost.storage.batch import unpack
 from roost.storage.files import ScriptedFiles
 from roost.storage.journal import LocalLog
-from roost.storage.record import PAGE_BYTES, Record, decode_record
+from roost.storage.record import PAGE_BYTES, Record
 from roost.storage.segment import SegmentReader
 from roost.storage.segments import segment_paths
 
@@ -63,10 +64,11 @@ class Owner:
         """The commits that a recovery would find."""
         readers = sorted(map(SegmentReader, segment_paths(self.directory)), key=lambda reader: reader.sequence)
         found = [
-            decode_record(reader.read(entry)).commit
+            record.commit
             for reader in readers
             if reader.sequence
             for entry in reader.entries()
+            for record in unpack(reader.read(entry))
         ]
         for reader in readers:
             reader.close()
@@ -140,7 +142,7 @@ def test_the_owner_is_told_who_keeps_old_segments(owner: Owner) -> None:
     owner.append(1, key=b"a" * 32)
     for commit in range(1, 30):
         owner.append(commit, key=b"b" * 32)
-    owner.settle()
+        owner.settle()
     assert owner.needed[0] == {b"a" * 32, b"b" * 32}
     assert owner.log.needed() == {b"a" * 32, b"b" * 32}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from roost.storage.ready import Ready
 
 
@@ -17,7 +19,7 @@ async def test_awaiting_gives_the_value_without_suspending() -> None:
 async def test_it_can_be_awaited_again_and_gathered() -> None:
     ready = Ready("x")
     assert await ready == await ready == "x"
-    assert await asyncio.gather(ready, Ready("y")) == ["x", "y"]
+    assert list(await asyncio.gather(ready, Ready("y"))) == ["x", "y"]
     assert await asyncio.wait_for(Ready("z"), 1) == "z"
 
 
@@ -25,13 +27,9 @@ def test_the_coroutine_ends_at_its_first_step() -> None:
     async def handler() -> int:
         return await Ready(1) + await Ready(2)
 
-    coroutine = handler()
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        assert stop.value == 3
-    else:
-        raise AssertionError("it suspended")
+    with pytest.raises(StopIteration) as stop:
+        handler().send(None)
+    assert stop.value.value == 3
 
 
 def test_a_forgotten_await_shows_itself() -> None:

@@ -25,7 +25,7 @@ def new_segment(path: Path, sequence: int = 1) -> Segment:
 
 def add(segment: Segment, *records: bytes, durable: int = 0) -> None:
     for record in records:
-        raw, segment.chain = segment.pack(record, segment.end, segment.chain, durable)
+        raw, segment.chain = segment.pack(record, durable)
         os.pwrite(segment.fd, raw, segment.end)
         segment.end += len(raw)
 

@@ -14,20 +14,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from roost.errors import StorageError, StorageFullError
+from roost.storage.batch import Batch
 from roost.storage.files import Files, is_out_of_space, write_all
 from roost.storage.log import OnDurable
-from roost.storage.record import Record, encode_record
+from roost.storage.record import Record
 from roost.storage.segment import ENTRY_BYTES, position
 from roost.storage.segments import Segments
 
 logger = logging.getLogger("roost.storage")
 
 _GROUP_RECORDS_MAX = 4096
-_GROUP_BYTES_MAX = 8 * 1024 * 1024  # of packed entries, before they are written
+_BATCH_BYTES_MAX = 4 * 1024 * 1024  # before compression
 
 Post = Callable[[Callable[[], None]], None]
 """Have a function called on the owner's thread, soon; may be called from any thread."""
@@ -136,18 +137,32 @@ class LocalLog:
         """How many records of the group are durable now, and what became of the others."""
         if self._broken is not None or self._full is not None:
             return 0, self._broken or self._full
-        batch = _Batch(self)
+        landed = 0
         try:
-            for record, _ in group:
-                batch.add(record)
-            batch.land()
+            for batch in _batches(record for record, _ in group):
+                self._land(batch)
+                landed += len(batch.commits)
         except StorageError as error:
-            return batch.landed, error
+            return landed, error
         except Exception as error:
             # A fault of ours; whoever waits must hear of it all the same.
             logger.exception("the journal's thread failed")
-            return batch.landed, StorageError(f"the journal is broken: {error!r}")
-        return batch.landed, None
+            return landed, StorageError(f"the journal is broken: {error!r}")
+        return landed, None
+
+    def _land(self, batch: Batch) -> None:
+        """Make a batch durable."""
+        packed = batch.packed()
+        if ENTRY_BYTES + len(packed) > self._segments.current.room:
+            self._roll(ENTRY_BYTES + len(packed))
+        segment = self._segments.current
+        entry, chain = segment.pack(packed, self._durable)
+        self._write_out(entry)
+        segment.end, segment.chain = segment.end + len(entry), chain
+        self._durable = position(segment.sequence, segment.end)
+        for key, commit in batch.commits:
+            self._segments.pin(key, commit)
+        self._prepare_ahead()
 
     def _settle(self, group: list[tuple[Record, OnDurable]], landed: int, error: StorageError | None) -> None:
         finished = [(callback, None if n < landed else error) for n, (_, callback) in enumerate(group)]
@@ -168,7 +183,7 @@ class LocalLog:
             # The owner's loop is gone; `flush` or `close` will deliver.
             logger.debug("the loop of the journal's owner is closed")
 
-    def write_out(self, data: bytes) -> None:
+    def _write_out(self, data: bytes) -> None:
         """Write at the end of the current segment and make it durable; on an error nothing counts as written."""
         segment = self._segments.current
         try:
@@ -189,7 +204,7 @@ class LocalLog:
         except OSError as error:
             raise StorageError(f"the journal is broken: {segment.path} cannot be written: {error}") from error
 
-    def roll(self, room: int) -> None:
+    def _roll(self, room: int) -> None:
         """Go on in the next segment."""
         if self._preparing is not None:
             self._preparing.join()
@@ -201,7 +216,7 @@ class LocalLog:
         needed = self._segments.needed()
         self._call_owner(lambda: self._on_rolled(needed))
 
-    def prepare_ahead(self) -> None:
+    def _prepare_ahead(self) -> None:
         """Have the next segment made while this one is filling."""
         if self._preparing is None and self._segments.current.room * 2 < self._segments.current.size:
             self._preparing = threading.Thread(target=self._prepare, name="roost-journal-spare", daemon=True)
@@ -235,48 +250,15 @@ class LocalLog:
                 self._full = None
 
 
-class _Batch:
-    """Entries on their way into the current segment."""
-
-    def __init__(self, journal: LocalLog) -> None:
-        self._journal = journal
-        self.landed = 0
-        self._begin()
-
-    def _begin(self) -> None:
-        segment = self._journal._segments.current
-        self._parts: list[bytes] = []
-        self._commits: list[tuple[bytes, int]] = []
-        self._end = segment.end
-        self._chain = segment.chain
-
-    def add(self, record: Record) -> None:
-        raw = encode_record(record)
-        if self._end + ENTRY_BYTES + len(raw) > self._journal._segments.current.size:
-            self.land()
-            self._journal.roll(ENTRY_BYTES + len(raw))
-            self._begin()
-        segment = self._journal._segments.current
-        entry, self._chain = segment.pack(raw, self._end, self._chain, self._journal._durable)
-        self._parts.append(entry)
-        self._commits.append((record.key, record.commit))
-        self._end += len(entry)
-        if self._end - segment.end > _GROUP_BYTES_MAX:
-            self.land()
-
-    def land(self) -> None:
-        """Make everything that was added durable."""
-        if not self._parts:
-            return
-        journal, segment = self._journal, self._journal._segments.current
-        journal.write_out(b"".join(self._parts))
-        segment.end, segment.chain = self._end, self._chain
-        journal._durable = position(segment.sequence, segment.end)
-        for key, commit in self._commits:
-            journal._segments.pin(key, commit)
-        self.landed += len(self._commits)
-        journal.prepare_ahead()
-        self._begin()
+def _batches(records: Iterable[Record]) -> Iterator[Batch]:
+    batch = Batch()
+    for record in records:
+        batch.add(record)
+        if batch.size >= _BATCH_BYTES_MAX:
+            yield batch
+            batch = Batch()
+    if batch.commits:
+        yield batch
 
 
 def _translated(error: OSError, what: str) -> StorageError:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,14 +23,16 @@ from pathlib import Path
 import msgspec
 
 from roost.errors import StorageCorruptError, StorageError, StorageFullError
+from roost.storage.batch import unpack
 from roost.storage.files import Files, is_out_of_space, sync_directory, write_all
 from roost.storage.layout import DataDirectory, make_private
-from roost.storage.record import PAGE_BYTES, decode_record
+from roost.storage.record import PAGE_BYTES, Record
 from roost.storage.segment import HEADER_BYTES, Entry, SegmentReader, position
 from roost.storage.segments import segment_paths
 
 logger = logging.getLogger("roost.storage")
 
+_OPEN_MAX = 128
 _THREADS = 8  # most of the time is spent waiting for fsync
 
 
@@ -75,27 +78,21 @@ def recover_slot(layout: DataDirectory, slot: Path) -> Recovered:
     return done
 
 
-Places = list[tuple[SegmentReader, Entry]]
-
-
 def _replay(layout: DataDirectory, used: list[SegmentReader]) -> Recovered:
-    by_object: dict[tuple[str, bytes], Places] = {}
-    for reader, entry in _durable_entries(used):
-        record = decode_record(reader.read(entry))
-        by_object.setdefault((record.binding, record.key), []).append((reader, entry))
-    paths = [layout.object_path(binding, key) for binding, key in by_object]
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="roost-recovery") as threads:
-        list(threads.map(replay_object, paths, by_object.values()))
-    for parent in sorted({parent for path in paths for parent in (path.parent, path.parent.parent)}):
-        sync_directory(parent)
-    if paths:
-        sync_directory(layout.path / "objects")
-    return Recovered(len(paths), sum(map(len, by_object.values())))
+    replay = Replay(layout)
+    try:
+        for reader, entry in _durable_entries(used):
+            for record in unpack(reader.read(entry)):
+                replay.apply(record)
+        replay.sync()
+    finally:
+        replay.close()
+    return Recovered(len(replay.paths), replay.commits)
 
 
-def _durable_entries(used: Iterable[SegmentReader]) -> Places:
+def _durable_entries(used: Iterable[SegmentReader]) -> list[tuple[SegmentReader, Entry]]:
     """All entries in order, after checking that nothing that was durable once is missing."""
-    places: Places = []
+    places: list[tuple[SegmentReader, Entry]] = []
     ends: dict[int, int] = {}
     claimed = 0
     for reader in used:
@@ -123,19 +120,56 @@ def _check_claim(reader: SegmentReader, ends: dict[int, int], claimed: int) -> N
         )
 
 
-def replay_object(path: Path, places: Places) -> None:
-    """Bring one object's file to its last durable commit, durably."""
-    make_private(path.parent)
-    for suffix in ("-wal", "-shm", "-journal"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    files = Files()
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+class Replay:
+    """Writes the page images of records into objects' files; durable after `sync`."""
+
+    def __init__(self, layout: DataDirectory) -> None:
+        self._layout = layout
+        self._files = Files()
+        self._open: OrderedDict[Path, int] = OrderedDict()
+        self.paths: set[Path] = set()
+        """The files that were written to."""
+        self.commits = 0
+
+    def apply(self, record: Record) -> None:
+        """Bring an object to the state after a commit, given the state before it, or any later one."""
+        fd = self._descriptor(self._layout.object_path(record.binding, record.key))
+        for number, image in record.images.items():
+            write_all(self._files, fd, image, (number - 1) * PAGE_BYTES)
+        os.ftruncate(fd, record.size_pages * PAGE_BYTES)
+        self.commits += 1
+
+    def sync(self) -> None:
+        """Make all of it durable, the names of the files included."""
+        self.close()
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="roost-recovery") as threads:
+            list(threads.map(_sync_file, self.paths))
+        for parent in sorted({parent for path in self.paths for parent in list(path.parents)[:3]}):
+            sync_directory(parent)
+
+    def close(self) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def _descriptor(self, path: Path) -> int:
+        fd = self._open.get(path)
+        if fd is not None:
+            self._open.move_to_end(path)
+            return fd
+        if path not in self.paths:
+            make_private(path.parent)
+            for suffix in ("-wal", "-shm", "-journal"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            self.paths.add(path)
+        if len(self._open) >= _OPEN_MAX:
+            os.close(self._open.popitem(last=False)[1])
+        fd = self._open[path] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return fd
+
+
+def _sync_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        for reader, entry in places:
-            record = decode_record(reader.read(entry))
-            for number, image in record.images.items():
-                write_all(files, fd, image, (number - 1) * PAGE_BYTES)
-            os.ftruncate(fd, record.size_pages * PAGE_BYTES)
         os.fsync(fd)
     finally:
         os.close(fd)

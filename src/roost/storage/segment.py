@@ -1,4 +1,4 @@
-# One file of the journal: a header block, then entries, each holding one record, written one behind the other.
+# One file of the journal: a header block, then entries, each holding a batch of records, one behind the other.
 #
 #  (1) A segment is preallocated and used again. Its header names the sequence number of its present use, which no
 #      other use of any segment of this journal ever had; an entry that does not carry that number, its own offset and
@@ -28,11 +28,11 @@ HEADER_BYTES = 4096
 _VERSION = 1
 _MAGIC = b"ROOSTJNL"
 _HEADER = struct.Struct("<8sIQQI")  # magic, version, sequence, epoch, crc of what is before it
-_ENTRY = struct.Struct("<4sQQQQQI")  # magic; sequence, offset; those that were durable; record bytes, chained crc of it
+_ENTRY = struct.Struct("<4sQQQQQI")  # magic; sequence, offset; those that were durable; content bytes, chained crc
 _ENTRY_MAGIC = b"RENT"
 _CRC = struct.Struct("<I")
 ENTRY_BYTES = _ENTRY.size + _CRC.size
-"""What an entry takes beside its record: the fields, and their checksum."""
+"""What an entry takes beside its content: the fields, and their checksum."""
 
 _OFFSET_BITS = 40
 
@@ -69,12 +69,12 @@ class Segment:
         self.chain = _first_chain(sequence)
         self.last.clear()
 
-    def pack(self, record: bytes, offset: int, chain: int, durable: int) -> tuple[bytes, int]:
-        """The bytes of an entry at `offset`, and the chain after it."""
-        chain = zlib.crc32(record, chain)
+    def pack(self, content: bytes, durable: int) -> tuple[bytes, int]:
+        """The bytes of the next entry, and the chain after it; `durable` is the position up to which all is durable."""
+        chain = zlib.crc32(content, self.chain)
         was_durable = divmod(durable, 1 << _OFFSET_BITS)
-        fields = _ENTRY.pack(_ENTRY_MAGIC, self.sequence, offset, *was_durable, len(record), chain)
-        return fields + _CRC.pack(zlib.crc32(fields)) + record, chain
+        fields = _ENTRY.pack(_ENTRY_MAGIC, self.sequence, self.end, *was_durable, len(content), chain)
+        return fields + _CRC.pack(zlib.crc32(fields)) + content, chain
 
     def close(self) -> None:
         os.close(self.fd)
@@ -90,7 +90,7 @@ def _pack_header(sequence: int, epoch: int) -> bytes:
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """Where a record stands in a segment, and what was durable when it was written."""
+    """Where the content of an entry stands in a segment, and what was durable when it was written."""
 
     offset: int
     length: int
@@ -145,7 +145,7 @@ class SegmentReader:
         return furthest
 
     def read(self, entry: Entry) -> bytes:
-        """The record of an entry."""
+        """The content of an entry."""
         return os.pread(self._fd, entry.length, entry.offset)
 
     def clear(self, files: Files) -> None:
@@ -163,7 +163,7 @@ class SegmentReader:
         return self._map[entry.offset : entry.offset + entry.length]
 
     def _entry_at(self, at: int) -> tuple[Entry, int] | None:
-        """The entry that begins at `at`, if its own fields check out, and the checksum of its record."""
+        """The entry that begins at `at`, if its own fields check out, and the chained checksum of its content."""
         data = self._map
         if data is None or at + ENTRY_BYTES > len(data) or data[at : at + 4] != _ENTRY_MAGIC:
             return None
