@@ -60,9 +60,9 @@ class Meter:
         self.queue_high_water = 0
         self._kinds: dict[tuple[str, str], float] = {}
 
-    def event(self, kind: str) -> None:
-        """An event was delivered: `"fetch"`, `"socket_message"`, `"socket_closed"`, …"""
-        self._add("events", kind, 1)
+    def event(self, kind: str, count: int = 1) -> None:
+        """An event was delivered, or so many: `"fetch"`, `"socket_message"`, `"socket_closed"`, …"""
+        self._add("events", kind, count)
 
     def activation(self, cause: str) -> None:
         """The object was constructed because of that."""

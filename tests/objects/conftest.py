@@ -1,30 +1,17 @@
-"""An object per test, and the loops that it must work on."""
+"""An object per test."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from roost.objects.durable_object import DurableObject
-
-from .harness import Harness
-
-MakeHarness = Callable[..., Harness]
+from .harness import MakeHarness, harnesses
 
 
 @pytest.fixture
 async def live(tmp_path: Path) -> AsyncIterator[MakeHarness]:
     """Makes harnesses: `live(Class)`, `live(Class, limits=...)`; they are closed after the test."""
-    made: list[Harness] = []
-
-    def make(cls: type[DurableObject], **options: Any) -> Harness:
-        harness = Harness(cls, tmp_path / str(len(made)), **options)
-        made.append(harness)
-        return harness
-
-    yield make
-    for harness in made:
-        harness.close_down()
+    async with harnesses(tmp_path) as make:
+        yield make

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
+import uvloop
 
 from roost.clock import Timer
 from roost.events import (
@@ -160,23 +164,13 @@ class Harness:
 
     # -- what comes in -------------------------------------------------------------------------------------------------
 
-    def wake(self) -> Activation:
-        if self.activation is None:
-            self.woken += 1
-            self.activation = Activation(self.object_id, self.cls, self.env, HandSurroundings(self))
-            self.activation.start()
-        assert self.activation is not None
-        return self.activation
-
     def deliver(self, event: Event) -> None:
-        if self.activation is None:
+        """As a host does: wake the object if it has no activation, then deliver."""
+        activation = self.activation
+        if activation is None:
             self.woken += 1
             activation = self.activation = Activation(self.object_id, self.cls, self.env, HandSurroundings(self))
-            activation.start()
-            if self.activation is None:  # it ended at once; the host hands the event to the activation that it had
-                activation.deliver(event)
-                return
-        self.activation.deliver(event)
+        activation.deliver(event)
 
     def fetch(self, url: str = "/", *, upgrade: bool = False, **options: Any) -> asyncio.Future[Response]:
         """Ask the object; the result is done when the answer has left."""
@@ -249,3 +243,44 @@ async def settle() -> None:
     """Let the loop run until what is due now has happened."""
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+MakeHarness = Callable[..., Harness]
+
+
+@contextlib.asynccontextmanager
+async def harnesses(directory: Path) -> AsyncIterator[MakeHarness]:
+    """Makes harnesses, and closes them in the end."""
+    made: list[Harness] = []
+
+    def make(cls: type[DurableObject], **options: Any) -> Harness:
+        harness = Harness(cls, directory / str(len(made)), **options)
+        made.append(harness)
+        return harness
+
+    yield make
+    for harness in made:
+        harness.close_down()
+
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+
+
+def on_every_loop(test: Callable[[MakeHarness], Coroutine[Any, Any, None]]) -> Callable[[Path, str], None]:
+    """Run an async test that takes `live` on asyncio's own loop and on uvloop."""
+
+    async def played(directory: Path) -> None:
+        async with harnesses(directory) as live:
+            await test(live)
+
+    @pytest.mark.parametrize("loop", LOOPS)
+    def every_loop(tmp_path: Path, loop: str) -> None:
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            runner.run(played(tmp_path))
+
+    every_loop.__name__, every_loop.__doc__ = test.__name__, test.__doc__
+    every_loop.__module__ = test.__module__
+    return every_loop

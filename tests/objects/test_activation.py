@@ -9,8 +9,7 @@ from roost.objects.web_socket_pair import WebSocketPair
 from roost.request import Request
 from roost.response import Response
 
-from .conftest import MakeHarness
-from .harness import settle
+from .harness import MakeHarness, settle
 
 
 class Board(DurableObject):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from roost.clock import Timer
 from roost.errors import WrongTypeError
-from roost.objects.tasks import HERE
 from roost.objects.turn import ObjectTask
 
 if TYPE_CHECKING:
@@ -24,9 +23,10 @@ class Background:
         self._work: dict[ObjectTask, Timer] = {}
         self._limited: dict[ObjectTask, Timer] = {}
 
-    def reasons(self) -> list[str]:
-        """Why the object may not hibernate."""
-        return ["wait_until"] * bool(self._work)
+    @property
+    def busy(self) -> bool:
+        """Whether something that was given to `wait_until` is not done."""
+        return bool(self._work)
 
     def has(self, task: ObjectTask) -> bool:
         return task in self._work
@@ -38,8 +38,7 @@ class Background:
         if not inspect.isawaitable(awaitable):
             raise WrongTypeError(f"wait_until takes an awaitable, got {type(awaitable).__name__}")
         activation = self._activation
-        task = activation.start_task(_awaited(awaitable), "wait_until", self._done)
-        task.context.run(HERE.set, activation.gate.root)
+        task = activation.tasks.start(_awaited(awaitable), "wait_until", self._done)
         clock, seconds = activation.surroundings.clock, activation.surroundings.limits.wait_until_seconds_max
         self._work[task] = clock.call_later(seconds, functools.partial(self._too_long, task, seconds))
 

@@ -54,7 +54,7 @@ class DurableObjectState:
         """Let some work go on after the reply, and keep the object in memory until it is done, for at most 15 minutes.
         A failure of it is logged.
         """
-        self._activation.wait_until(awaitable)
+        self._activation.background.wait_until(awaitable)
 
     def abort(self, reason: str | None = None, *, retry_alarm: bool = True) -> NoReturn:
         """Reset the object now: its memory is dropped, and what this turn wrote; what it wrote before stays, and so do

@@ -47,7 +47,7 @@ class CriticalSection(Section, Generic[T]):
     def _through(self, task: ObjectTask) -> None:
         """The function returned or raised."""
         activation: Activation = self.owner
-        activation.forget(task)
+        activation.tasks.forget(task)
         self.stop_timer()
         if activation.ended:
             return

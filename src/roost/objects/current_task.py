@@ -13,11 +13,10 @@ else:
 
     def swap_current_task(loop: asyncio.AbstractEventLoop, task: Any) -> Any:
         """Make it the current task (None: there is none); the result is what was before."""
-        previous = _current_tasks.get(loop)
         if task is None:
-            _current_tasks.pop(loop, None)
-        else:
-            _current_tasks[loop] = task
+            return _current_tasks.pop(loop, None)
+        previous = _current_tasks.get(loop)
+        _current_tasks[loop] = task
         return previous
 
 

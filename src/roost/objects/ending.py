@@ -113,8 +113,7 @@ def _end_code(activation: Activation, doom: Doom) -> None:
     activation.streams.clear()
     activation.background.close()
     lined_up = _lined_up(activation.gate.inner)
-    for task in list(activation.tasks):
-        task.cancel("the object's life has ended")
+    activation.tasks.cancel_all()
     for task in lined_up:
         activation.loop.call_soon(activation.resume, task, context=activation.home)
 

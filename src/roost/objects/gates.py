@@ -21,7 +21,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from roost.clock import Clock, Timer
@@ -39,7 +39,7 @@ class Waiter(Protocol):
 
 
 class Section:
-    """One critical section, or, without a parent, the whole object. What runs inside carries it in a context variable."""
+    """One critical section, or, without a parent, the whole object. What runs inside has it in a context variable."""
 
     __slots__ = (
         "awaiting",
@@ -117,6 +117,12 @@ class InputGate:
         self.inbox.put(self._tickets, event)
         self.stirred = True
 
+    def line_up_first(self, events: Iterable[Event]) -> None:
+        """Events that came before all that wait, and had been set aside."""
+        self.inbox.put_first(events)
+        self.stirred = True
+        self.free = False
+
     def line_up(self, waiter: Waiter) -> None:
         """Code that could go on waits for its turn."""
         section = waiter.section.living()
@@ -162,7 +168,7 @@ class InputGate:
     # -- choosing ------------------------------------------------------------------------------------------------------
 
     def choose(self) -> Waiter | Section | Event | None:
-        """Who runs next, taken off its line; None when nobody may. A section that is returned has the gate from now on."""
+        """Who runs next, taken off its line; None when nobody may. A section that is chosen has the gate then."""
         inner = self.inner
         if inner.urgent:
             return inner.urgent.popleft()

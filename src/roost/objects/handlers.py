@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -14,12 +15,14 @@ from roost.response import Response
 class Handlers:
     """Bound methods of one instance, looked up once; None where the class has none."""
 
-    __slots__ = ("class_name", "close", "error", "fetch", "message")
+    __slots__ = ("class_name", "close", "error", "fetch", "message", "message_is_async")
 
     def __init__(self, instance: DurableObject) -> None:
         self.class_name = type(instance).__qualname__
         self.fetch: Callable[[Request], Any] | None = getattr(instance, "fetch", None)
         self.message: Callable[..., Any] | None = getattr(instance, "web_socket_message", None)
+        self.message_is_async = inspect.iscoroutinefunction(self.message)
+        """Calling it runs none of its code yet."""
         self.close: Callable[..., Any] | None = getattr(instance, "web_socket_close", None)
         self.error: Callable[..., Any] | None = getattr(instance, "web_socket_error", None)
 
@@ -48,7 +51,7 @@ class Handlers:
 
 def as_exception(error: BaseException) -> Exception:
     """What a caller gets of what a handler raised: exceptions as they are, what would stop the caller wrapped."""
-    if isinstance(error, Exception):
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     wrapped = ObjectError(f"the handler ended with {type(error).__name__}: {error}")
     wrapped.__cause__ = error

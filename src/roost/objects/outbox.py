@@ -19,8 +19,8 @@ from roost.held_socket import HeldSocket
 from roost.meter import Meter
 from roost.objects.gates import InputGate, OutputGate
 
-_NO_MESSAGE = object()
-"""Equal to no message: there is no run to fold into."""
+NO_RUN = object()
+"""In place of a message: there is no run of sends to fold into. Nobody can send it."""
 
 
 class Outbox:
@@ -39,11 +39,19 @@ class Outbox:
         "_written_at",
         "fold_data",
         "fold_sockets",
+        "message_bytes_max",
     )
 
     def __init__(
-        self, outlet: Outlet, input_gate: InputGate, output_gate: OutputGate, meter: Meter, on_stray: Callable[[], None]
+        self,
+        outlet: Outlet,
+        input_gate: InputGate,
+        output_gate: OutputGate,
+        meter: Meter,
+        on_stray: Callable[[], None],
+        message_bytes_max: int,
     ) -> None:
+        self.message_bytes_max = message_bytes_max
         self._outlet = outlet
         self._gate = input_gate
         self._output_gate = output_gate
@@ -55,8 +63,8 @@ class Outbox:
         self._closed = False
         self._written_at: int | None = None
         """How many effects the turn had made when it first wrote."""
-        self.fold_data: object = _NO_MESSAGE
-        """The message of the present run of sends."""
+        self.fold_data: object = NO_RUN
+        """The message of the present run of sends, or NO_RUN."""
         self.fold_sockets: list[HeldSocket] = []
         """The sockets of the present run; another list for each run."""
 
@@ -84,29 +92,41 @@ class Outbox:
         message.
         """
         sockets = [socket]
-        self.add(Send(data, sockets))
-        if not self._closed:
-            self.fold_data = data
-            self.fold_sockets = sockets
+        if self._closed:
+            return sockets
+        if not self._gate.running:
+            self._on_stray()
+        if self.fold_data is not NO_RUN:
+            self.end_run()
+        self._turn.append(Send(data, sockets))
+        self.fold_data = data
+        self.fold_sockets = sockets
         return sockets
 
     def finish(self, socket: HeldSocket) -> None:
         """A message of that socket was handled to the end."""
-        last = self._turn[-1] if self._turn else None
+        turn = self._turn
+        if not turn:
+            self.add(Finished([socket]))
+            return
+        last = turn[-1]
         if type(last) is Finished:
             last.sockets.append(socket)
-        else:
-            self.add(Finished([socket]))
+        elif not self._closed:
+            if self.fold_data is not NO_RUN:
+                self.end_run()
+            turn.append(Finished([socket]))
 
     def end_run(self) -> None:
         """No further send is joined with those before."""
-        if self.fold_data is not _NO_MESSAGE:
-            data = self.fold_data
+        data = self.fold_data
+        if data is not NO_RUN:
             assert isinstance(data, str | bytes)
             count = len(self.fold_sockets)
-            self._meter.messages_out += count
-            self._meter.bytes_out += count * len(data)
-            self.fold_data = _NO_MESSAGE
+            meter = self._meter
+            meter.messages_out += count
+            meter.bytes_out += count * len(data)
+            self.fold_data = NO_RUN
 
     def broadcasts(self) -> list[SendToTagged]:
         """Those that have not left."""
@@ -131,12 +151,17 @@ class Outbox:
 
     def end_turn(self) -> None:
         """The turn is over and its commit, if there was one, is known to the output gate."""
-        if self.fold_data is not _NO_MESSAGE:
+        if self.fold_data is not NO_RUN:
             self.end_run()
         self._written_at = None
-        if self._turn:
-            effects, self._turn = self._turn, []
-            self._stamp(effects)
+        effects = self._turn
+        if effects:
+            self._turn = []
+            gate = self._output_gate
+            if self._holding or self._held or gate.needed > gate.durable:
+                self._held.append((gate.needed, effects))
+            else:
+                self._outlet.emit(effects)
 
     def _stamp(self, effects: list[Effect]) -> None:
         gate = self._output_gate

@@ -8,16 +8,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from roost.body import BodyReader
+from roost.objects.object_tasks import ObjectTasks
 from roost.objects.turn import ObjectTask
 
 
 class Producer(Protocol):
     """What a streamed body needs of its object."""
 
-    def start_task(
-        self, coroutine: Coroutine[Any, Any, Any], name: str, on_done: Callable[[ObjectTask], None]
-    ) -> ObjectTask:
-        """Run a coroutine inside the object, as soon as the input gate lets it in."""
+    tasks: ObjectTasks
 
     def depart(self, leave: Callable[[], None]) -> None:
         """Let something leave through the output gate."""
@@ -66,7 +64,7 @@ class StreamedBody:
 
     async def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         self._waiting = asyncio.get_running_loop().create_future()
-        self._task = self._producer.start_task(coroutine, "the body of a response", self._produced)
+        self._task = self._producer.tasks.start(coroutine, "the body of a response", self._produced)
         return await self._waiting
 
     async def _interrupt(self) -> None:

@@ -48,7 +48,7 @@ class TaskFactory:
     ) -> Any:
         section = HERE.get()
         if section is not None and not section.owner.ended:
-            return section.owner.create_task(coroutine, section, options.get("context"), options.get("name"))
+            return section.owner.tasks.create(coroutine, section, options.get("context"), options.get("name"))
         if self._previous is not None:
             return self._previous(loop, coroutine, **options)
         return asyncio.Task(coroutine, loop=loop, **options)

@@ -43,31 +43,24 @@ class ObjectTask:
     `asyncio.create_task`.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_cancel_message",
-        "_cancels",
-        "_coroutine",
-        "_driver",
-        "_log_destroy_pending",
-        "_must_cancel",
-        "_name",
-        "_outcome",
-        "_thrown",
-        "context",
-        "error",
-        "event",
-        "fut_waiter",
-        "is_done",
-        "on_done",
-        "privileged",
-        "result_value",
-        "section",
-        "seen",
-    )
-
     _asyncio_future_blocking = False
     """That asyncio takes it for a future, as it does a task; awaiting it goes through `_outcome`."""
+
+    # One is made for each event, and most end in their first step: what is as here is not stored in the instance.
+    is_done = False
+    seen = False
+    """Whether it was suspended before."""
+    privileged = 0
+    error: BaseException | None = None
+    result_value: Any = None
+    fut_waiter: Any = None
+    _coroutine: Any = None
+    _must_cancel = False
+    _cancels = 0
+    _cancel_message: Any = None
+    _thrown: BaseException | None = None
+    _outcome: asyncio.Future[Any] | None = None
+    _name: str | None = None
 
     def __init__(
         self,
@@ -83,17 +76,6 @@ class ObjectTask:
         self.on_done = on_done
         self.event = event
         """What it handles, where it handles an event."""
-        self.is_done = False
-        self.privileged = 0
-        self.fut_waiter: Any = None
-        self.error: BaseException | None = None
-        self.seen = False
-        """Whether it was suspended before."""
-        self._coroutine: Any = None
-        self._must_cancel = False
-        self._cancels = 0
-        self._thrown: BaseException | None = None
-        self._outcome: asyncio.Future[Any] | None = None
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -116,6 +98,22 @@ class ObjectTask:
             else:
                 self._finish(stop.value, None)
         except BaseException as error:  # noqa: BLE001 - (4): whatever it is, it is the outcome of the handler
+            self._finish(None, error)
+        else:
+            self._suspend(yielded)
+        finally:
+            swap_current_task(loop, previous)
+
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run a handler's coroutine to its first suspension: `begin` for a handler that is known to be async."""
+        self._coroutine = coroutine
+        loop = self._driver.loop
+        previous = swap_current_task(loop, self)
+        try:
+            yielded = self.context.run(coroutine.send, None)
+        except StopIteration as stop:
+            self._finish(stop.value, None)
+        except BaseException as error:  # noqa: BLE001 - (4)
             self._finish(None, error)
         else:
             self._suspend(yielded)
@@ -191,8 +189,10 @@ class ObjectTask:
 
     def _finish(self, result: Any, error: BaseException | None) -> None:
         self.is_done = True
-        self.error = error
-        self.result_value = result
+        if error is not None:
+            self.error = error
+        elif result is not None:
+            self.result_value = result
         if self._outcome is not None:
             self._tell(self._outcome)
         self.on_done(self)
@@ -270,7 +270,7 @@ class ObjectTask:
         return self.expose().remove_done_callback(_PassTask(self, callback))
 
     def get_name(self) -> str:
-        return self._name if hasattr(self, "_name") else f"roost-{id(self):x}"
+        return f"roost-{id(self):x}" if self._name is None else self._name
 
     def set_name(self, value: object) -> None:
         self._name = str(value)
@@ -311,7 +311,7 @@ class ObjectTask:
         return f"<ObjectTask {self.get_name()} {state} {getattr(self._coroutine, '__qualname__', '')}>"
 
     def _cancelled_error(self) -> asyncio.CancelledError:
-        message = getattr(self, "_cancel_message", None)
+        message = self._cancel_message
         return asyncio.CancelledError() if message is None else asyncio.CancelledError(message)
 
 

@@ -104,11 +104,25 @@ class WebSocket:
         if self._direct:
             outbox = self._outbox
             run = outbox.fold_sockets
+            kind = type(data)
             if data is outbox.fold_data and self._run is not run:
                 self._run = run
                 run.append(self._held)  # type: ignore[arg-type]
                 return
+            if (kind is bytes or (kind is str and data.isascii())) and len(data) <= outbox.message_bytes_max:
+                self._join_or_begin_run(data)
+                return
         self._send(data)
+
+    def _join_or_begin_run(self, message: str | bytes) -> None:
+        """Send a message that was checked, with the sends before it when it is equal to theirs."""
+        outbox = self._outbox
+        run = outbox.fold_sockets
+        if self._run is not run and type(message) is type(outbox.fold_data) and message == outbox.fold_data:
+            self._run = run
+            run.append(self._held)  # type: ignore[arg-type]
+        else:
+            self._run = outbox.begin_run(self._held, message)  # type: ignore[arg-type]
 
     def _send(self, data: str | bytes | bytearray | memoryview) -> None:
         message = checked_message(data, self._limits())
@@ -120,17 +134,11 @@ class WebSocket:
             raise InvalidStateError("send() after close(): this WebSocket was closed by the object")
         if held.ready_state == CLOSED:
             return
-        if not self._direct:
+        if self._direct:
+            self._join_or_begin_run(message)
+        else:
             assert self._active is not None, "only an active end can be undecided"
             self._active.send(message)
-            return
-        outbox = self._outbox
-        run = outbox.fold_sockets
-        if self._run is not run and type(message) is type(outbox.fold_data) and message == outbox.fold_data:
-            self._run = run
-            run.append(held)
-        else:
-            self._run = outbox.begin_run(held, message)
 
     def send_json(self, value: Any) -> None:
         """Send a value as JSON, in a text message. Raises UnserialisableError when JSON does not carry it."""

@@ -1,0 +1,45 @@
+"""What keeps an object in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from roost.objects.lifecycle import State
+
+if TYPE_CHECKING:
+    from roost.objects.activation import Activation
+
+
+def pins(activation: Activation) -> list[str]:
+    """Why it may not hibernate now, in words; empty when it may."""
+    return [*unfinished(activation), *lingering(activation)]
+
+
+def unfinished(activation: Activation) -> list[str]:
+    """What a drain waits for: it ends by itself."""
+    gate = activation.gate
+    reasons: list[str] = []
+    if gate.events:
+        reasons.append("1 event under way" if gate.events == 1 else f"{gate.events} events under way")
+    if gate.inbox:
+        reasons.append("1 event waiting" if len(gate.inbox) == 1 else f"{len(gate.inbox)} events waiting")
+    if activation.state is State.STARTING:
+        reasons.append("being constructed")
+    if gate.inner is not gate.root or gate.root.queue:
+        reasons.append("critical section")
+    if activation.streams:
+        reasons.append("streamed response")
+    if activation.background.busy:
+        reasons.append("wait_until")
+    if activation.output_gate.pending or not activation.outbox.is_empty:
+        reasons.append("writes that are not durable yet")
+    return reasons
+
+
+def lingering(activation: Activation) -> list[str]:
+    """What may go on for ever."""
+    reasons = ["active WebSocket"] if activation.sockets.active else []
+    for task in activation.tasks.live:
+        if task.event is None and not activation.background.has(task):
+            reasons.append(f"task {task.get_name()}")
+    return reasons

@@ -1,0 +1,208 @@
+"""The loop of an object: whoever's turn it is runs, then the turn is ended."""
+
+# Everything that runs in the object runs in a turn, and every turn goes through `_turn`:
+#
+#  (1) The input gate chose what runs; nothing else of the object runs until the turn's effects have left or are held.
+#  (2) When the turn ends, what it wrote is committed, then its effects are stamped with what they must wait for.
+#  (3) A doom that befell the object during the turn (abort, a failed section or commit) is carried out at its end.
+#  (4) What is written or sent outside of any turn, by a timer of the loop for instance, gets a turn of its own.
+#  (5) An object takes at most `TURNS_AT_ONCE` turns before the rest of the loop has its turn.
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from typing import Any
+
+from roost.errors import StorageError
+from roost.events import Event
+from roost.meter import Meter
+from roost.objects.critical_section import CriticalSection
+from roost.objects.doom import Doom
+from roost.objects.gates import InputGate, OutputGate
+from roost.objects.inbox import Inbox
+from roost.objects.outbox import Outbox
+from roost.objects.stopwatch import Stopwatch
+from roost.objects.surroundings import Surroundings
+from roost.objects.tasks import HERE
+from roost.objects.turn import ObjectTask
+from roost.storage.object_storage import ObjectStorage
+
+TURNS_AT_ONCE = 64
+
+
+class TurnLoop:
+    """The gates, the storage and the outbox of an object, and the turns that go through them. Base of Activation."""
+
+    def __init__(self, surroundings: Surroundings, *, interleave: bool) -> None:
+        self.surroundings = surroundings
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.home = contextvars.copy_context()
+        """Outside of all objects; see `Driver`."""
+        self.home.run(HERE.set, None)
+        self.meter: Meter = surroundings.meter
+        self.ended = False
+        self.doom: Doom | None = None
+        limits = surroundings.limits
+        self.storage: ObjectStorage = surroundings.open_storage()
+        self.gate = InputGate(self, Inbox(limits, self.meter), interleave=interleave)
+        self.output_gate = OutputGate(
+            surroundings.clock, limits.output_gate_seconds_max, self._commit_durable, self._storage_failed
+        )
+        self.outbox = Outbox(
+            surroundings.outlet, self.gate, self.output_gate, self.meter, self._stray, limits.message_bytes_max
+        )
+        self.stopwatch = Stopwatch(surroundings.clock, self.meter)
+        self._start, self._stop = self.stopwatch.start, self.stopwatch.stop
+        self._begin: dict[type, Callable[[Any], None]] = {}
+        """How each kind of event is begun."""
+        self._wrote = self._stray_soon = self._look_is_due = False
+        self.storage.on_dirty = self._first_write
+        self.storage.on_failure = self.output_gate.break_
+
+    # -- what an activation adds ---------------------------------------------------------------------------------------
+
+    def _before_choosing(self) -> None:
+        """Nothing may have begun yet: see whether events may now."""
+
+    def _nobody_left(self) -> None:
+        """Everybody who may run has run."""
+
+    def _carry_out(self, doom: Doom) -> None:
+        """End the object."""
+
+    def _internal_error(self, error: BaseException) -> None:
+        """Roost itself failed inside a turn."""
+
+    def _storage_failed(self, error: StorageError) -> None:
+        """A write was lost."""
+
+    # -- turns ---------------------------------------------------------------------------------------------------------
+
+    def _turn(self, run: Callable[[Any], object], argument: Any) -> None:
+        """Run one step of the object's code, then end the turn."""
+        gate = self.gate
+        gate.running = True
+        gate.free = False
+        self._start(gate.events)
+        try:
+            run(argument)
+            if self.doom is None:
+                if self._wrote:
+                    self._commit()
+                self.outbox.end_turn()
+            if self.doom is not None and not self.ended:
+                self._carry_out(self.doom)
+        except BaseException as error:
+            self._internal_error(error)
+            raise
+        finally:
+            gate.running = False
+            self._stop()
+        if not gate.stirred:
+            gate.free = True
+
+    def _commit(self) -> None:
+        """End the turn's transaction. Effects made before its first write do not wait for it."""
+        storage = self.storage
+        if not storage.dirty:
+            self._wrote = storage.uncommitted  # inside a transaction that goes on, or it was rolled back
+            return
+        self._wrote = False
+        confirmed = storage.confirmed
+        if confirmed:
+            self.outbox.stamp_before_write()
+        try:
+            number = storage.commit(self.output_gate.finished)
+        except StorageError as error:
+            self.output_gate.break_(error)
+        else:
+            self.output_gate.commit(number, confirmed=confirmed)
+            self.meter.commits += 1
+
+    def _commit_durable(self) -> None:
+        self.outbox.release()
+        self._nobody_left()
+
+    def _first_write(self) -> None:
+        self._wrote = True
+        self.outbox.mark_write()
+        if not self.gate.running:
+            self._stray()
+
+    def _stray(self) -> None:
+        """Something was written or sent outside of a turn."""
+        if not self._stray_soon and not self.ended:
+            self._stray_soon = True
+            self.loop.call_soon(self._end_stray, context=self.home)
+
+    def _end_stray(self) -> None:
+        self._stray_soon = False
+        if not self.ended:
+            self._turn(_nothing, None)
+            self._pump()
+
+    # -- whose turn it is ----------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Let those run whose turn it is, until nobody is left that may."""
+        gate = self.gate
+        if gate.running or self._look_is_due:
+            return
+        for _ in range(TURNS_AT_ONCE):
+            if self.ended:
+                return
+            if not gate.open:
+                self._before_choosing()
+            chosen = gate.choose()
+            if chosen is None:
+                gate.settle()
+                self._nobody_left()
+                return
+            self._run(chosen)
+        self.look_soon()
+
+    def _run(self, chosen: Event | CriticalSection[Any] | ObjectTask | Any) -> None:
+        kind = type(chosen)
+        if kind is ObjectTask:
+            self._turn(_step, chosen)
+        elif kind is CriticalSection:
+            self._turn(_enter, chosen)
+        else:
+            self._turn(self._begin[kind], chosen)
+
+    def resume(self, task: ObjectTask) -> None:
+        """A task could go on: now, or when the gate lets it in."""
+        gate = self.gate
+        if gate.free:
+            self._turn(_step, task)
+            if gate.stirred:
+                self._pump()
+        elif not self.ended:
+            gate.line_up(task)
+            self._pump()
+        elif not task.is_done:
+            task.step()
+
+    def look_soon(self) -> None:
+        """Somebody was lined up outside of a turn: see who may run."""
+        if not self.gate.running and not self._look_is_due:
+            self._look_is_due = True
+            self.loop.call_soon(self._look, context=self.home)
+
+    def _look(self) -> None:
+        self._look_is_due = False
+        self._pump()
+
+
+def _nothing(_: object) -> None:
+    pass
+
+
+def _step(task: ObjectTask) -> None:
+    task.step()
+
+
+def _enter(section: CriticalSection[Any]) -> None:
+    section.run()
