@@ -86,7 +86,7 @@ def microseconds(operation: Callable[[int], object], times: int) -> float:
 
 def what_does_capture_cost(base: Path) -> None:
     connection = apsw.Connection(str(base / "plain.sqlite"))
-    connection.execute("PRAGMA journal_mode=WAL; PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=OFF")
+    connection.execute("PRAGMA journal_mode=WAL; PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=OFF").fetchall()
     connection.wal_autocheckpoint(0)
     connection.execute("CREATE TABLE kv (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
 
@@ -135,7 +135,7 @@ async def how_many_commits_go_through_one_journal(base: Path) -> None:
 def commits_with_a_sync_each(base: Path) -> float:
     connections = [apsw.Connection(str(base / f"each {n}.sqlite")) for n in range(50)]
     for connection in connections:
-        connection.execute("PRAGMA journal_mode=WAL; PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA journal_mode=WAL; PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=FULL").fetchall()
         connection.execute("CREATE TABLE kv (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
 
     def run(connection: apsw.Connection) -> None:

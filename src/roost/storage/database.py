@@ -29,6 +29,7 @@ from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template
 _WAL_HEADER = 32
 _FRAME_HEADER = 24
 _FRAME = _FRAME_HEADER + PAGE_BYTES
+_SETTINGS = ("locking_mode=EXCLUSIVE", "synchronous=OFF", "temp_store=MEMORY", "foreign_keys=ON")
 _READ_FRAMES_MAX = 1024
 
 Images = dict[int, bytes | memoryview]
@@ -82,10 +83,8 @@ class Database:
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        connection.execute(
-            "PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=ON;"
-            f" PRAGMA max_page_count={self._size_pages_max}"
-        )
+        for setting in (*_SETTINGS, f"max_page_count={self._size_pages_max}"):
+            connection.execute(f"PRAGMA {setting}").fetchall()  # a statement runs only as far as its rows are read
         connection.wal_autocheckpoint(0)  # is itself a hook of the write-ahead log, so it comes before ours
         connection.set_wal_hook(self._on_commit)
         return connection
