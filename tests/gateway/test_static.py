@@ -16,7 +16,7 @@ from roost.link import frames
 @pytest.fixture
 def assets(tmp_path: Path) -> Assets:
     (tmp_path / "index.html").write_text("<h1>hello</h1>")
-    (tmp_path / "large.bin").write_bytes(os.urandom(1_000_000) * 40)
+    (tmp_path / "large.bin").write_bytes(os.urandom(1_000_000) * 12)
     return Assets(tmp_path)
 
 

@@ -43,7 +43,7 @@ class Deadlines:
 
     def set(self, waiting: Waiting, seconds: float) -> None:
         """Call `waiting.on_deadline()` after so many seconds, in place of an earlier deadline of it."""
-        self.set_slot(waiting, self.now() + self.slots(seconds))
+        self.set_slot(waiting, int((self._clock.monotonic() + seconds) / self._tick_seconds) + 1)
 
     def slots(self, seconds: float) -> int:
         """So many seconds, in slots, rounded up."""

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.gateway.fake_clock import FakeClock
+
+from roost.gateway.cork import Cork
+from roost.gateway.framing import encode_message
+from roost.gateway.held_sockets import ClientSocket, HeldSockets
+from roost.link import frames
+from roost.link.frames import Message, ObjectRef, SocketGrant
+
+KEY = b"k" * 32
+
+
+class FakeConnection:
+    """What a held connection is to the registry."""
+
+    def __init__(self) -> None:
+        self.pending: list[bytes] = []
+        self.is_open = True
+        self.closed_with: tuple[int | None, str] | None = None
+
+    def write(self, frame: bytes) -> None:
+        if self.is_open:
+            self.pending.append(frame)
+
+    def close(self, code: int | None, reason: str = "") -> None:
+        self.is_open = False
+        self.closed_with = (code, reason)
+
+    def flush(self) -> None:
+        pass
+
+
+class FakeOwner:
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def socket_message(self, socket: ClientSocket, data: Message, size: int) -> None:
+        self.told.append((socket.number, data))
+
+    def socket_auto_answered(self, socket: ClientSocket) -> None:
+        self.told.append((socket.number, "auto", socket.auto_response_ms))
+
+    def socket_failed(self, socket: ClientSocket, message: str) -> None:
+        self.told.append((socket.number, "failed"))
+
+    def socket_closed(self, socket: ClientSocket, code: int, reason: str, was_clean: bool) -> None:
+        self.told.append((socket.number, "closed", code))
+
+
+class Registry:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.sockets = HeldSockets(7, self.clock, Cork(asyncio.get_running_loop()))
+        self.owner = FakeOwner()
+
+    def add(
+        self,
+        *tags: str,
+        key: bytes = KEY,
+        hibernating: bool = True,
+        auto_response: tuple[str, str] | None = None,
+    ) -> tuple[ClientSocket, FakeConnection]:
+        grant = SocketGrant(0, 1, 1, ObjectRef("R", key, None), tags, hibernating, None, auto_response)
+        socket, connection = self.sockets.add(grant, "", self.owner), FakeConnection()
+        socket.connection = connection  # type: ignore[assignment]
+        return socket, connection
+
+    def tagged(self, tag: str | None, *excluded: int, key: bytes = KEY) -> None:
+        self.sockets.send_to_tagged(frames.SendToTagged(key, tag, list(excluded), "x"))
+
+
+X = encode_message("x")
+
+
+@pytest.fixture
+async def registry() -> Registry:
+    return Registry()
+
+
+async def test_numbers_tell_the_gateway_and_are_never_given_twice(registry: Registry) -> None:
+    first, _ = registry.add()
+    registry.sockets.remove(first)
+    second, _ = registry.add()
+    assert first.number >> 32 == second.number >> 32 == 7
+    assert first.number != second.number
+
+
+async def test_a_message_to_some_sockets(registry: Registry) -> None:
+    (a, at_a), (_, at_b), (c, at_c) = registry.add(), registry.add(), registry.add()
+    registry.sockets.send(frames.Send([a.number, c.number, 12345], "x"))
+    registry.sockets.send(frames.Send([c.number], b"y"))
+    assert (at_a.pending, at_b.pending, at_c.pending) == ([X], [], [X, encode_message(b"y")])
+
+
+async def test_a_broadcast_is_encoded_once(registry: Registry) -> None:
+    members = [registry.add()[1] for _ in range(5)]
+    registry.tagged(None)
+    assert len({id(connection.pending[0]) for connection in members}) == 1
+
+
+async def test_a_broadcast_by_tag_with_exceptions(registry: Registry) -> None:
+    (a, at_a), (_, at_b), (_, at_c) = registry.add("red"), registry.add("red", "blue"), registry.add("blue")
+    registry.tagged("red")
+    registry.tagged("blue")
+    registry.tagged(None, a.number)
+    registry.tagged("none")
+    assert (len(at_a.pending), len(at_b.pending), len(at_c.pending)) == (1, 3, 2)
+
+
+async def test_a_broadcast_reaches_only_hibernating_sockets_of_its_object(registry: Registry) -> None:
+    _, active = registry.add("red", hibernating=False)
+    _, other = registry.add("red", key=b"2" * 32)
+    _, member = registry.add("red")
+    registry.tagged(None)
+    registry.tagged("red")
+    registry.tagged("red", key=b"3" * 32)
+    assert (active.pending, other.pending, member.pending) == ([], [], [X, X])
+
+
+async def test_nothing_is_sent_on_a_socket_that_is_closing(registry: Registry) -> None:
+    socket, connection = registry.add("red", auto_response=("ping", "pong"))
+    registry.sockets.close_socket(frames.CloseSocket(socket.number, 4000, "bye"))
+    registry.tagged(None)
+    registry.tagged("red")
+    registry.sockets.send(frames.Send([socket.number, 1], "x"))
+    registry.sockets.send(frames.Send([socket.number], "x"))
+    assert connection.closed_with == (4000, "bye")
+    assert connection.pending == []
+
+
+async def test_a_socket_that_is_gone_is_forgotten(registry: Registry) -> None:
+    told: list[int] = []
+    registry.sockets.on_removed = lambda: told.append(len(registry.sockets))
+    socket, connection = registry.add("red")
+    socket.on_closed(1000, "", True)
+    socket.on_closed(1000, "", True)
+    registry.tagged("red")
+    registry.sockets.send(frames.Send([socket.number], "x"))
+    registry.sockets.close_socket(frames.CloseSocket(socket.number, 1000, ""))
+    registry.sockets.attach(frames.Attach(socket.number, b"x"))
+    assert (connection.pending, connection.closed_with) == ([], None)
+    assert (told, registry.sockets._groups) == ([0], {})
+
+
+class TestAutomaticResponses:
+    async def test_an_equal_text_is_answered_here_and_told(self, registry: Registry) -> None:
+        socket, connection = registry.add(auto_response=("ping", "pong"))
+        socket.on_message("ping", 4)
+        assert connection.pending == [encode_message("pong")]
+        assert registry.owner.told == [(socket.number, "auto", registry.clock.now_ms())]
+        assert socket.rolled().auto_response_ms == registry.clock.now_ms()
+
+    @pytest.mark.parametrize("data", [b"ping", "ping ", "Ping", "", "pingping"])
+    async def test_anything_else_goes_to_the_object(self, registry: Registry, data: Message) -> None:
+        socket, connection = registry.add(auto_response=("ping", "pong"))
+        socket.on_message(data, len(data))
+        assert connection.pending == []
+        assert registry.owner.told == [(socket.number, data)]
+
+    async def test_the_answer_is_in_order_with_what_the_object_sends(self, registry: Registry) -> None:
+        socket, connection = registry.add(auto_response=("ping", "pong"))
+        registry.sockets.send(frames.Send([socket.number], "x"))
+        socket.on_message("ping", 4)
+        registry.tagged(None)
+        assert connection.pending == [X, encode_message("pong"), X]
+
+    async def test_the_pair_is_the_objects_and_can_change_and_end(self, registry: Registry) -> None:
+        (first, at_first), (second, at_second) = registry.add(), registry.add()
+        registry.sockets.auto_respond(frames.AutoRespond(KEY, ("a", "b")))
+        first.on_message("a", 1)
+        second.on_message("a", 1)
+        registry.sockets.auto_respond(frames.AutoRespond(KEY, None))
+        first.on_message("a", 1)
+        assert at_first.pending == at_second.pending == [encode_message("b")]
+        assert registry.owner.told[-1] == (first.number, "a")
+        registry.sockets.auto_respond(frames.AutoRespond(b"unknown", ("a", "b")))
+
+    async def test_a_later_grant_does_not_bring_an_old_pair_back(self, registry: Registry) -> None:
+        registry.add(auto_response=("a", "b"))
+        registry.sockets.auto_respond(frames.AutoRespond(KEY, None))
+        late, _ = registry.add(auto_response=("a", "b"))
+        late.on_message("a", 1)
+        assert registry.owner.told == [(late.number, "a")]
+
+    async def test_active_sockets_have_none(self, registry: Registry) -> None:
+        registry.add(auto_response=("a", "b"))
+        active, _ = registry.add(hibernating=False, auto_response=("a", "b"))
+        active.on_message("a", 1)
+        assert registry.owner.told == [(active.number, "a")]
