@@ -52,7 +52,7 @@ async def test_an_id_has_one_place_and_one_activation(tmp_path: Path) -> None:
 async def test_a_name_that_becomes_known_later_is_kept(tmp_path: Path) -> None:
     async with host_of(tmp_path, Room, entrypoint=enter) as host:
         nameless = host.activations.find(ref(host, "a"))
-        assert nameless.object_id.name is None
+        assert repr(nameless.object_id.name) == "None"
         assert host.activations.find(ref(host, "a", told="a")) is nameless
         assert nameless.object_id.name == "a"
         host.activations.release(nameless)
@@ -94,9 +94,7 @@ async def test_an_object_that_got_something_to_do_does_not_sleep(tmp_path: Path)
         assert (await gateway.answer(stream)).text == "a"
 
 
-async def test_meters_outlive_their_objects_and_are_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_meters_outlive_their_objects_and_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(activations, "METERS_MAX", 10)
     clock = HandClock()
     async with host_of(tmp_path, Room, entrypoint=enter, clock=clock) as host:

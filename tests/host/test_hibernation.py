@@ -45,6 +45,11 @@ class Objects:
     def __init__(self, *since: float) -> None:
         self.awake = {one.key: one for one in idle(*since)}
 
+        self.tidied = 0
+
+    def tidy(self) -> None:
+        self.tidied += 1
+
     def idle(self) -> list[Idle]:
         return list(self.awake.values())
 
@@ -59,6 +64,7 @@ def sweep_of(objects: Objects, clock: HandClock, resident: int = 0) -> Sweep:
         memory_bytes_max=1,
         idle=objects.idle,
         hibernate=objects.hibernate,
+        tidy=objects.tidy,
         resident=lambda: resident,
     )
 
@@ -70,6 +76,7 @@ def test_the_sweep_goes_on_by_the_clock_until_it_is_stopped() -> None:
     sweep.start()
     clock.advance(9)
     assert len(objects.awake) == 2
+    assert objects.tidied == 9
     clock.advance(2)
     assert len(objects.awake) == 1
     sweep.stop()

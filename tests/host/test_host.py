@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from roost.errors import OverloadedError
+from roost.errors import ConfigurationError, OverloadedError
 from roost.limits import Limits
 from roost.link import frames
 from roost.link.frames import RolledSocket
@@ -265,6 +265,45 @@ async def test_a_message_of_a_socket_that_is_not_known_closes_it_and_gives_the_c
         gateway.send(frames.SocketMessage(5, "who am I"))
         assert (await gateway.expect(frames.CloseSocket)).socket == 5
         assert await gateway.expect(frames.Finished) == frames.Finished([5])
+
+
+async def test_static_files_and_variables_are_in_env(tmp_path: Path) -> None:
+    class Files:
+        async def fetch(self, request: Any) -> Response:
+            return Response(f"file of {request.path}")
+
+    async def enter(request: Any, env: Any) -> Any:
+        return Response(env.COLOUR) if request.path == "/colour" else await env.ASSETS.fetch(request)
+
+    async with host_of(tmp_path, Board, entrypoint=enter, assets=Files(), bindings={"COLOUR": "red"}) as host:
+        gateway = ScriptedGateway(host).roll()
+        assert (await gateway.request("/colour")).text == "red"
+        assert (await gateway.request("/logo.svg")).text == "file of /logo.svg"
+
+
+@pytest.mark.parametrize("name", ["BOARD", "ASSETS"])
+async def test_a_variable_cannot_have_the_name_of_something_else_in_env(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"the variable '{name}'"):
+        async with host_of(tmp_path, Board, bindings={name: 1}, assets=object()):
+            pass
+
+
+async def test_a_grant_that_nobody_takes_is_dropped_in_the_end(tmp_path: Path) -> None:
+    kept: list[Any] = []
+
+    async def keeping(request: Any, env: Any) -> Response:
+        kept.append(await fetch(request, env))
+        return Response("kept")
+
+    clock = HandClock()
+    async with host_of(tmp_path, Board, entrypoint=keeping, clock=clock) as host:
+        gateway = ScriptedGateway(host).roll()
+        await gateway.request("/", upgrade=True)
+        assert len(host.sockets.grants) == 1
+        clock.advance(32)
+        await settle()
+        assert host.sockets.grants == {}
+        kept.clear()
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------

@@ -117,6 +117,28 @@ async def test_what_crossed_with_the_drain_is_still_taken(tmp_path: Path) -> Non
         assert [type(frame) for frame in gateway.frames[-3:]] == [frames.Send, frames.Finished, frames.Goodbye]
 
 
+async def test_a_drain_waits_for_the_clients_that_are_on_their_way(tmp_path: Path) -> None:
+    async with host_of(tmp_path, Slow, entrypoint=fetch) as host:
+        gateway = ScriptedGateway(host).roll()
+        grant = await gateway.granted("/")
+        draining = asyncio.ensure_future(host.drain())
+        await gateway.expect(frames.Drain)
+        await settle()
+        assert not draining.done()
+        gateway.open(grant)
+        await draining
+
+
+async def test_a_drain_before_the_roll_call_is_over_ends_it(tmp_path: Path) -> None:
+    async with host_of(tmp_path, Slow, entrypoint=fetch, gateways=[0, 1]) as host:
+        gateway = ScriptedGateway(host).roll()
+        stream = gateway.begin("/")
+        await settle()
+        Slow.go.set()
+        await host.drain()
+        assert (await gateway.answer(stream)).text == "finished"
+
+
 async def test_a_drain_does_not_wait_for_ever(tmp_path: Path) -> None:
     async with host_of(tmp_path, Slow, entrypoint=fetch, limits=Limits(drain_seconds_max=0.01)) as host:
         gateway = ScriptedGateway(host).roll()

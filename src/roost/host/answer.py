@@ -57,12 +57,14 @@ class Answer:
     def reply(self, response: Response) -> None:
         """Send the response."""
         if self._over:
+            drop_end(response)
             self._session.background(response.body.discard())
             return
         try:
             self._send(response)
         except RoostError as error:
             self._session.observer.report("entrypoint.unsendable", "a response could not be sent", error)
+            drop_end(response)
             self.fail(error)
 
     def _send(self, response: Response) -> None:
@@ -157,6 +159,12 @@ class Answer:
     def _end(self) -> None:
         self._over = True
         self._session.answers.pop(self.stream, None)
+
+
+def drop_end(response: Response) -> None:
+    """The response will not be sent, so nobody will be the client of its WebSocket."""
+    if isinstance(response.web_socket, GrantedEnd):
+        response.web_socket.drop()
 
 
 def _with_length(response: Response) -> Headers:

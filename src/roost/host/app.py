@@ -32,7 +32,8 @@ HANDLERS = {
 _CAMEL_CASE = {re.sub(r"_([a-z])", lambda match: match[1].upper(), name): name for name in HANDLERS if "_" in name}
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[A-Z]")
 _BINDING = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-RESERVED = frozenset({"ASSETS"})
+ASSETS = "ASSETS"
+RESERVED = frozenset({ASSETS})
 """Names in `env` that roost itself gives."""
 
 

@@ -30,6 +30,8 @@ class Opener(Protocol):
 
     def open(self, grant: SocketGrant, object_id: ObjectId, socket: HeldSocket) -> None: ...
 
+    def sent(self, grant: SocketGrant) -> None: ...
+
     def drop(self, grant: SocketGrant) -> None: ...
 
 
@@ -62,8 +64,15 @@ class GrantedEnd(WebSocket):
         self._require_free()
         self._used = True
         grant, opener = self._grant, self._opener
+        opener.sent(grant)
         holder.granted(grant, lambda: opener.drop(grant))
         return grant
+
+    def drop(self) -> None:
+        """Nobody will have it. Without this it would be as long as somebody holds it, a traceback for instance."""
+        if not self._used:
+            self._used = True
+            self._opener.drop(self._grant)
 
     def accept(self, *, allow_half_open: bool = False) -> None:
         """Talk to the object at the other end, as its client. Only inside an object, which stays in memory for it."""

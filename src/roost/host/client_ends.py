@@ -91,6 +91,11 @@ class ClientEnds:
         """The client's end of a socket, wherever its object lives."""
         return GrantedEnd.of(grant, self)
 
+    def sent(self, grant: SocketGrant) -> None:
+        """Its client may be expected."""
+        if grant.host == self._number:
+            self._sockets.sent(grant.grant)
+
     def drop(self, grant: SocketGrant) -> None:
         """Nobody will be the client."""
         if grant.host == self._number:

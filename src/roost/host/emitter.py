@@ -122,10 +122,10 @@ class Emitter:
         return any(self._as_tagged(tag, chosen, effect.data) for tag in (None, *effect.sockets[0].tags))
 
     def _as_tagged(self, tag: str | None, chosen: set[HeldSocket], data: Any) -> bool:
-        sets = list(self._place.members_tagged(tag))
-        size = sum(len(members) for _, members in sets)
+        size = self._place.members_count(tag)
         if abs(size - len(chosen)) * LEFT_OUT_SHARE > len(chosen):
             return False
+        sets = list(self._place.members_tagged(tag))
         left_out = [members.keys() - chosen for _, members in sets]
         left_out_size = sum(map(len, left_out))
         if left_out_size * LEFT_OUT_SHARE > size:
@@ -149,9 +149,9 @@ class Emitter:
         if place.opening:
             self._to_list(self._reached(effect.tag, excluded), effect.data)
             return
-        for peer, members in list(place.members_tagged(effect.tag)):
-            left_out = members.keys() & excluded
-            if len(left_out) < len(members):
+        for peer, members in place.members.items():
+            left_out = [s for s in excluded if s in members.sockets and (effect.tag is None or effect.tag in s.tags)]
+            if len(left_out) < members.count(effect.tag):
                 self._to_set(peer, effect.tag, left_out, effect.data)
 
     def _reached(self, tag: str | None, excluded: set[HeldSocket]) -> list[HeldSocket]:

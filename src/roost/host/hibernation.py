@@ -58,7 +58,10 @@ def _page_bytes() -> int:
 
 
 class Sweep:
-    """Looks through the awake objects from time to time, by the clock, and puts to sleep those that were chosen."""
+    """Looks through the awake objects from time to time, by the clock, and puts to sleep those that were chosen.
+
+    `tidy` is called at each look, for what else is to be let go of when it is old.
+    """
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class Sweep:
         memory_bytes_max: int,
         idle: Callable[[], Sequence[Idle]],
         hibernate: Callable[[bytes], None],
+        tidy: Callable[[], None],
         resident: Callable[[], int] = resident_bytes,
     ) -> None:
         self._clock = clock
@@ -75,6 +79,7 @@ class Sweep:
         self._memory_bytes_max = memory_bytes_max
         self._idle = idle
         self._hibernate = hibernate
+        self._tidy = tidy
         self._resident = resident
         self._timer: Timer | None = None
         self.every = min(max(idle_seconds / 10, 0.05), 1.0)
@@ -90,6 +95,7 @@ class Sweep:
 
     def look(self) -> int:
         """Hibernate who is due; returns how many."""
+        self._tidy()
         sleepers = choose_sleepers(
             self._idle(),
             now=self._clock.monotonic(),

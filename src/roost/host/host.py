@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 from roost.clock import Clock, SystemClock
 from roost.env import Env
-from roost.errors import HostLostError, InvalidStateError, OverloadedError, UnavailableError
+from roost.errors import ConfigurationError, HostLostError, InvalidStateError, OverloadedError, UnavailableError
 from roost.host.activations import Activations
-from roost.host.answer import Answer
-from roost.host.app import App
+from roost.host.answer import Answer, drop_end
+from roost.host.app import ASSETS, App
 from roost.host.client_end import GrantedEnd
 from roost.host.client_ends import ClientEnds
 from roost.host.entrypoint import Entrypoint, checked_response
@@ -71,9 +71,14 @@ class Host:
         observer: Observer | None = None,
         connect: Connect | None = None,
         bindings: Mapping[str, Any] | None = None,
+        assets: Any = None,
         debug: bool = False,
     ) -> None:
-        """`gateways` are those whose roll is waited for; `connect` reaches another host; `bindings` go into `env`."""
+        """`gateways` are those whose roll is waited for; `connect` reaches another host. `bindings` go into `env`, and
+        `assets` as `env.ASSETS`.
+
+        Raises ConfigurationError when two things would have one name in `env`.
+        """
         self.app = app
         self.number = number
         self.limits = limits
@@ -124,7 +129,8 @@ class Host:
             observer=self.observer,
         )
         router = Router(number=number, directory=self.directory, here=self, there=self.owners, leave=leave)
-        self.env = Env({**(bindings or {}), **{name: Namespace(space, router) for name, space in spaces.items()}})
+        namespaces = {name: Namespace(space, router) for name, space in spaces.items()}
+        self.env = make_env(namespaces, bindings or {}, assets)
         self.activations.env = self.env
         self.entrypoint = Entrypoint(app.entrypoint, self.env, self.observer)
         self._sweep = Sweep(
@@ -133,6 +139,7 @@ class Host:
             memory_bytes_max=memory_bound(limits.host_memory_bytes_max),
             idle=self.activations.idle,
             hibernate=self.activations.hibernate,
+            tidy=lambda: self.sockets.drop_old_grants(limits.handshake_seconds_max),
         )
         self._watchdog = Watchdog(seconds_max=limits.blocked_seconds_max, observer=self.observer)
         self._entered: set[asyncio.Task[None]] = set()
@@ -220,7 +227,8 @@ class Host:
         def replied(response: Response) -> None:
             if not reply.done():
                 reply.set_result(response)
-            elif response.web_socket is None:
+            else:
+                drop_end(response)
                 task = asyncio.ensure_future(response.body.discard())
                 self._entered.add(task)
                 task.add_done_callback(self._entered.discard)
@@ -270,13 +278,19 @@ class Host:
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
-    async def drain(self) -> None:
-        """Take nothing new, finish what is under way, and part from the peers in good order."""
+    async def drain(self, seconds: float | None = None) -> None:
+        """Take nothing new, finish what is under way, and part from the peers in good order.
+
+        What is not finished after `seconds`, by default `limits.drain_seconds_max`, is stopped.
+        """
         self.draining = True
+        self.roll_call.end()
+        self._sweep.stop()
         if self._server is not None:
             self._server.close()
         late = asyncio.get_running_loop().create_future()
-        timer = self.clock.call_later(self.limits.drain_seconds_max, lambda: _resolve(late))
+        limit = self.limits.drain_seconds_max if seconds is None else seconds
+        timer = self.clock.call_later(limit, lambda: _resolve(late))
         try:
             await _first(asyncio.ensure_future(self._finish()), late)
         finally:
@@ -298,8 +312,7 @@ class Host:
         for session in self.sessions:
             work += session.tasks
         work += [activation.drain() for _, activation in self.activations.awake()]
-        if (answered := self.activations.all_answered()) is not None:
-            work.append(answered)
+        work += filter(None, (self.activations.all_answered(), self.sockets.all_opened()))
         return [one for one in work if not one.done()]
 
     def _give_up(self) -> None:
@@ -326,6 +339,16 @@ class Host:
             session.close(goodbye=False)
         self.owners.close()
         self.observer.notify("host.closed", number=self.number)
+
+
+def make_env(namespaces: Mapping[str, Namespace], bindings: Mapping[str, Any], assets: Any) -> Env:
+    """What user code is given as `env`. Raises ConfigurationError when a name is taken twice."""
+    taken = {**namespaces, **({} if assets is None else {ASSETS: assets})}
+    for name in bindings:
+        if name in taken:
+            what = "the static files" if name == ASSETS else f"the objects of {namespaces[name].binding}"
+            raise ConfigurationError(f"the variable {name!r} has the name that {what} have in env: rename it")
+    return Env({**bindings, **taken})
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -81,6 +81,10 @@ class Place:
             if not members.sockets:
                 del self.members[peer]
 
+    def members_count(self, tag: str | None) -> int:
+        """How many members have the tag, or how many there are."""
+        return sum(members.count(tag) for members in self.members.values())
+
     def members_tagged(self, tag: str | None) -> Iterator[tuple[int, dict[HeldSocket, None]]]:
         """Each peer with those of its members that have the tag, or all."""
         for peer, members in self.members.items():

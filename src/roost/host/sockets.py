@@ -41,6 +41,7 @@ class Grant(msgspec.Struct, eq=False):
     place: Place
     socket: HeldSocket
     since: float
+    sent: bool = False
 
 
 class Sockets:
@@ -64,6 +65,7 @@ class Sockets:
         self.places = places
         """By the key of the object."""
         self.grants: dict[int, Grant] = {}
+        self._all_opened: asyncio.Future[None] | None = None
         self._host = host
         self._incarnation = incarnation
         self._clock = clock
@@ -92,9 +94,30 @@ class Sockets:
             auto_response=place.roll.auto_response,
         )
 
+    def sent(self, grant_number: int) -> None:
+        """The grant is on its way to a gateway, and its client may be expected."""
+        grant = self.grants.get(grant_number)
+        if grant is not None:
+            grant.sent = True
+
+    def all_opened(self) -> asyncio.Future[None] | None:
+        """Done when no client is expected any more; None when that is so now."""
+        if not any(grant.sent for grant in self.grants.values()):
+            return None
+        if self._all_opened is None:
+            self._all_opened = asyncio.get_running_loop().create_future()
+        return self._all_opened
+
+    def _take_grant(self, number: int) -> Grant | None:
+        grant = self.grants.pop(number, None)
+        if self._all_opened is not None and not any(grant.sent for grant in self.grants.values()):
+            self._all_opened.set_result(None)
+            self._all_opened = None
+        return grant
+
     def opened(self, grant_number: int, number: int, protocol: str) -> bool:
         """The client of a grant is connected. What waited for it is sent now. False when there is no such grant."""
-        grant = self.grants.pop(grant_number, None)
+        grant = self._take_grant(grant_number)
         if grant is None:
             return False
         place, socket = grant.place, grant.socket
@@ -109,7 +132,7 @@ class Sockets:
 
     def drop_grant(self, grant_number: int) -> None:
         """The client of a grant will not come: for the object, its socket is lost."""
-        grant = self.grants.pop(grant_number, None)
+        grant = self._take_grant(grant_number)
         if grant is not None:
             self._end(grant.place, grant.socket, ABNORMAL, GONE, was_clean=False)
 
@@ -169,7 +192,7 @@ class Sockets:
         """More waits for a client that is not connected yet than may: its socket ends, as a slow client's would."""
         for number, grant in list(self.grants.items()):
             if grant.socket is socket:
-                del self.grants[number]
+                self._take_grant(number)
         reason = "too much was sent before the client was connected"
         end = functools.partial(self._end, place, socket, 1013, reason, was_clean=False)
         asyncio.get_running_loop().call_soon(end)  # its effects are leaving now, so it cannot be entered

@@ -72,7 +72,7 @@ class Watchdog:
         stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
         report = f"the event loop is blocked for {blocked:.1f} s by {who or 'code outside of any object'}"
         _log.warning("%s, at:\n%s", report, stack)
-        if self._loop is not None:
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._notify, blocked, who, stack)
         return report
 
