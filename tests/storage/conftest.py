@@ -1,0 +1,51 @@
+"""What the tests of storage share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roost.ids import IdSpace, ObjectId
+from roost.limits import Limits
+from roost.storage.log import MemoryLog
+from roost.storage.store import HostStore
+
+
+@pytest.fixture
+def space() -> IdSpace:
+    return IdSpace("ROOM", "secret")
+
+
+@pytest.fixture
+def room(space: IdSpace) -> ObjectId:
+    return space.from_name("lobby")
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog()
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Iterator[Callable[..., HostStore]]:
+    """Opens stores in one directory, without a loop; those still open at the end are closed."""
+    opened: list[HostStore] = []
+
+    def make(directory: Path | None = None, slot: int = 0, **options: Any) -> HostStore:
+        options.setdefault("limits", Limits(journal_segment_bytes=64 * 1024))
+        store = HostStore(directory or tmp_path / "data", slot, **options)
+        opened.append(store)
+        return store
+
+    yield make
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(make_store: Callable[..., HostStore], log: MemoryLog) -> HostStore:
+    """A store whose commits are finished by hand, in `log`."""
+    return make_store(log=log)

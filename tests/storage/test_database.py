@@ -1,0 +1,184 @@
+"""One object's file: captured, undone, moved, reset."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from roost.storage.database import Database, Images
+from roost.storage.record import PAGE_BYTES
+from roost.storage.template import Template
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "objects" / "ROOM" / "ab" / "object.sqlite"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    database = Database(path, Template(), 1000)
+    yield database
+    database.close()
+
+
+def write(database: Database, *statements: str) -> tuple[Images, int]:
+    database.begin()
+    if not database.born:
+        database.mark_born()
+    for statement in statements:
+        database.connection.execute(statement)
+    images, size = database.commit()
+    database.born = True
+    return images, size
+
+
+def put(database: Database, key: str, value: str = "v") -> tuple[Images, int]:
+    return write(database, f"INSERT OR REPLACE INTO _roost_kv VALUES ('{key}', '{value}')")
+
+
+def keys(database: Database) -> list[str]:
+    return [str(key) for (key,) in database.connection.execute("SELECT key FROM _roost_kv ORDER BY key")]
+
+
+def test_its_settings_are_what_the_engine_counts_on(database: Database) -> None:
+    pragma = database.connection.pragma
+    assert pragma("locking_mode") == "exclusive"
+    assert pragma("synchronous") == 0
+    assert pragma("foreign_keys") == 1
+    assert pragma("temp_store") == 2
+    assert pragma("max_page_count") == 1000
+    assert pragma("wal_autocheckpoint") == 0
+    assert pragma("page_size") == PAGE_BYTES
+    assert not list(database.path.parent.glob("*-shm"))
+
+
+def test_the_images_of_all_commits_make_the_file(database: Database, tmp_path: Path) -> None:
+    pages: dict[int, bytes] = {}
+    size = 0
+    for number in range(60):
+        images, size = put(database, f"key {number}", "x" * (number * 100))
+        pages |= {page: bytes(image) for page, image in images.items()}
+    copy = tmp_path / "copy.sqlite"
+    copy.write_bytes(b"".join(pages.get(page, bytes(PAGE_BYTES)) for page in range(1, size + 1)))
+    connection = apsw.Connection(str(copy))
+    assert connection.pragma("integrity_check") == "ok"
+    assert connection.execute("SELECT count(*) FROM _roost_kv").get == 60
+    connection.close()
+
+
+def test_the_first_commit_carries_the_whole_template(database: Database) -> None:
+    images, size = put(database, "a")
+    assert sorted(images) == [1, 2, 3]
+    assert size == 3
+    assert sorted(put(database, "b")[0]) == [2]
+
+
+def test_a_commit_that_changes_nothing_captures_nothing(database: Database) -> None:
+    put(database, "a")
+    assert write(database, "DELETE FROM _roost_kv WHERE key = 'missing'") == ({}, 0)
+
+
+@pytest.mark.parametrize("after", ["DELETE FROM _roost_kv", "CREATE TABLE t (x)", None])
+def test_undo_goes_back_to_an_earlier_commit(database: Database, after: str | None) -> None:
+    put(database, "a")
+    mark = database.mark
+    if after is None:
+        database.reset()
+        database.commit()
+    else:
+        write(database, after)
+        write(database, "INSERT INTO _roost_kv VALUES ('later', 1)")
+    database.begin()
+    database.connection.execute("INSERT INTO _roost_kv VALUES ('open', 1)")
+    database.undo(mark)
+    assert keys(database) == ["a"]
+    assert database.born
+    assert put(database, "b")[1] == 3
+    assert keys(database) == ["a", "b"]
+
+
+def test_undoing_everything_makes_it_unborn_again(database: Database) -> None:
+    put(database, "a")
+    database.undo(0)
+    assert keys(database) == []
+    assert not database.born
+
+
+def test_a_checkpoint_moves_everything_into_the_file(database: Database) -> None:
+    put(database, "a", "x" * 20_000)
+    assert database.wal_bytes > 20_000
+    assert not Database.exists(database.path)
+    database.begin_checkpoint()
+    database.move_pages()
+    database.sync()
+    assert database.wal_bytes == 0
+    assert Database.exists(database.path)
+    assert sorted(put(database, "b")[0]) != []
+    assert keys(database) == ["a", "b"]
+
+
+def test_a_spilled_and_rolled_back_transaction_leaves_no_trace_in_the_capture(database: Database) -> None:
+    database.connection.execute("PRAGMA cache_size=10").fetchall()
+    put(database, "a")
+    database.begin()
+    for number in range(300):
+        database.connection.execute("INSERT INTO _roost_kv VALUES (?, ?)", (f"k{number}", "x" * 3000))
+    database.rollback()
+    images, size = put(database, "b")
+    assert len(images) == 1
+    assert size == 3
+
+
+def test_reset_empties_it_and_makes_the_hidden_tables_anew(database: Database) -> None:
+    put(database, "a", "x" * 50_000)
+    write(database, "CREATE TABLE mine (x)", "CREATE INDEX i ON mine (x)", "INSERT INTO mine VALUES (1)")
+    assert not database.is_empty()
+    database.reset()
+    database.commit()
+    assert database.is_empty()
+    assert keys(database) == []
+    assert database.size_bytes() <= 4 * PAGE_BYTES
+    assert database.connection.pragma("journal_mode") == "wal"
+
+
+def test_a_write_ahead_log_of_a_former_life_is_never_read(path: Path) -> None:
+    database = Database(path, Template(), 1000)
+    put(database, "confirmed")
+    database.begin_checkpoint()
+    database.move_pages()
+    put(database, "in the log only")
+    log = path.with_name(path.name + "-wal").read_bytes()
+    database.close()
+    path.with_name(path.name + "-wal").write_bytes(log)
+    database = Database(path, Template(), 1000)
+    assert keys(database) == ["confirmed"]
+    database.close()
+
+
+@pytest.mark.parametrize("left", [b"", bytes(4096), b"half"])
+def test_what_a_power_failure_left_of_a_new_file_is_made_anew(path: Path, left: bytes) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(left)
+    assert not Database.exists(path)
+    database = Database(path, Template(), 1000)
+    put(database, "a")
+    assert keys(database) == ["a"]
+    database.close()
+
+
+def test_its_size_is_bounded(database: Database) -> None:
+    with pytest.raises(apsw.FullError):
+        put(database, "a", "x" * (1001 * PAGE_BYTES))
+
+
+def test_removing_leaves_no_file(database: Database) -> None:
+    put(database, "a")
+    database.remove()
+    assert list(database.path.parent.iterdir()) == []
+    with contextlib.suppress(FileNotFoundError):
+        database.remove()
