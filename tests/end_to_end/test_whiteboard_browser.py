@@ -6,6 +6,7 @@ Pictures of what was seen are kept in `test-artefacts/`.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import re
@@ -69,16 +70,21 @@ class Server:
             assert process.stdout is not None
             process.stdout.close()
 
-    def kill_host(self) -> int:
+    async def kill_host(self) -> int:
         """End the process that runs the objects, with no warning; its number."""
-        pid = self.host_pid()
+        pid = await self.host_pid()
         os.kill(pid, signal.SIGKILL)
         return pid
 
-    def host_pid(self) -> int:
+    async def host_pid(self) -> int:
+        """The process that runs the objects, once it is there: it may be on its way back."""
         assert self._process is not None
-        (pid,) = [pid for pid in children_of(self._process.pid) if title_of(pid).startswith("roost: host")]
-        return pid
+        async with asyncio.timeout(30):
+            while True:
+                for pid in children_of(self._process.pid):
+                    if title_of(pid).startswith("roost: host"):
+                        return pid
+                await asyncio.sleep(0.02)
 
     def _read_address(self) -> str:
         assert self._process is not None
@@ -336,14 +342,14 @@ async def test_drawing_goes_on_when_the_host_is_killed(browser: Browser, server:
     ada, grace = await two_windows(browser, server, room)
     await draw(ada, wave(200))
     await shows(grace, 1)
-    killed = server.kill_host()
+    killed = await server.kill_host()
     await draw(ada, wave(300))
     await draw(grace, wave(400))
     await shows(ada, 3)
     await shows(grace, 3)
     await ready(ada)
     await ready(grace)
-    assert server.host_pid() != killed
+    assert await server.host_pid() != killed
     assert await board(grace) == await board(ada)
     before = await board(ada)
     await ada.reload()
@@ -359,7 +365,7 @@ async def test_a_host_killed_in_the_middle_of_drawing_loses_and_doubles_nothing(
     ada, grace = await two_windows(browser, server, room)
     for index in range(12):
         if index in (3, 8):
-            server.kill_host()
+            await server.kill_host()
         await draw([ada, grace][index % 2], [(200 + index * 60, 300), (230 + index * 60, 500)])
     for page in (ada, grace):
         await shows(page, 12)
