@@ -11,15 +11,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from roost import DurableObject, Response, WebSocketPair
+from roost import DurableObject, DurableObjectState, Request, Response, WebSocket, WebSocketPair
 
 
 class WhiteboardRoom(DurableObject):
     """The active way: listeners and a list of sessions, which live as long as this object's memory."""
 
-    def __init__(self, ctx: Any, env: Any) -> None:
+    def __init__(self, ctx: DurableObjectState, env: Any) -> None:
         super().__init__(ctx, env)
-        self.sessions: list[Any] = []
+        self.sessions: list[WebSocket] = []
         self.board: dict[str, Any] = {}
 
         async def load() -> None:
@@ -27,7 +27,7 @@ class WhiteboardRoom(DurableObject):
 
         ctx.block_concurrency_while(load)
 
-    async def fetch(self, request: Any) -> Response:
+    async def fetch(self, request: Request) -> Response:
         if not request.is_upgrade:
             return Response.json(self.board)
         client, server = WebSocketPair()
@@ -52,7 +52,7 @@ class WhiteboardRoom(DurableObject):
 class HibernatingWhiteboardRoom(DurableObject):
     """The hibernating way: the sockets outlive this object's memory, which is built anew when a message comes."""
 
-    def __init__(self, ctx: Any, env: Any) -> None:
+    def __init__(self, ctx: DurableObjectState, env: Any) -> None:
         super().__init__(ctx, env)
         self.board: dict[str, Any] = {}
 
@@ -61,28 +61,28 @@ class HibernatingWhiteboardRoom(DurableObject):
 
         ctx.block_concurrency_while(load)
 
-    async def fetch(self, request: Any) -> Response:
+    async def fetch(self, request: Request) -> Response:
         if not request.is_upgrade:
             return Response.json(self.board)
         client, server = WebSocketPair()
         self.ctx.accept_web_socket(server, ["room-tag"])
         return Response(None, status=101, web_socket=client)
 
-    async def web_socket_message(self, ws: Any, message: str | bytes) -> None:
+    async def web_socket_message(self, ws: WebSocket, message: str | bytes) -> None:
         self.board.update(json.loads(message))
         await self.ctx.storage.put("board", self.board)
         for s in self.ctx.get_web_sockets("room-tag"):
             if s is not ws:
                 s.send(message)
 
-    async def web_socket_close(self, ws: Any, code: int, reason: str, was_clean: bool) -> None:
+    async def web_socket_close(self, ws: WebSocket, code: int, reason: str, was_clean: bool) -> None:
         print(f"a client left the board: {code} {reason!r}")
 
-    async def web_socket_error(self, ws: Any, error: Exception) -> None:
+    async def web_socket_error(self, ws: WebSocket, error: Exception) -> None:
         print(f"a socket failed: {error!r}")
 
 
-async def fetch(request: Any, env: Any) -> Response:
+async def fetch(request: Request, env: Any) -> Any:
     """The entrypoint: the path chooses the way, the query names the room."""
     name = request.query.get("room", "default")
     path = request.path

@@ -42,7 +42,15 @@ from messages import (
 )
 from msgspec import Struct
 
-from roost import DurableObject, Response, WebSocketPair, WebSocketRequestResponsePair
+from roost import (
+    DurableObject,
+    DurableObjectState,
+    Request,
+    Response,
+    WebSocket,
+    WebSocketPair,
+    WebSocketRequestResponsePair,
+)
 
 STROKES_MAX = 20_000  # of one board
 CLIENTS_MAX = 2_000  # whose last number a board remembers
@@ -84,7 +92,7 @@ def choose_forgotten(clients: dict[str, dict[str, int]], keep: int) -> list[str]
 class WhiteboardRoom(DurableObject):
     """One board. It sleeps whenever nothing happens, with everybody's socket open."""
 
-    def __init__(self, ctx: Any, env: Any) -> None:
+    def __init__(self, ctx: DurableObjectState, env: Any) -> None:
         super().__init__(ctx, env)
         self.summary = Summary(board="")
         ctx.set_web_socket_auto_response(WebSocketRequestResponsePair("ping", "pong"))
@@ -94,7 +102,7 @@ class WhiteboardRoom(DurableObject):
         stored = await self.ctx.storage.get("summary")
         self.summary = msgspec.convert(stored, Summary) if stored else Summary(board=secrets.token_hex(8))
 
-    async def fetch(self, request: Any) -> Response:
+    async def fetch(self, request: Request) -> Response:
         """A socket for whoever asks for one, and the board as JSON for everybody else."""
         if not request.is_upgrade:
             return Response.json(await self._as_json(request.query.get("after", "")))
@@ -102,7 +110,7 @@ class WhiteboardRoom(DurableObject):
         self.ctx.accept_web_socket(server, client_tags(request.query.get("client", "")))
         return Response(None, status=101, web_socket=client)
 
-    async def web_socket_message(self, ws: Any, message: str | bytes) -> None:
+    async def web_socket_message(self, ws: WebSocket, message: str | bytes) -> None:
         if ws.ready_state != OPEN:
             return  # another socket of the same page took its place; the page says it again there
         try:
@@ -114,15 +122,15 @@ class WhiteboardRoom(DurableObject):
         except (BadMessage, BoardFull) as error:
             self._refuse(ws, message, str(error))
 
-    async def web_socket_close(self, ws: Any, code: int, reason: str, was_clean: bool) -> None:
+    async def web_socket_close(self, ws: WebSocket, code: int, reason: str, was_clean: bool) -> None:
         self._leave(ws)
 
-    async def web_socket_error(self, ws: Any, error: Exception) -> None:
+    async def web_socket_error(self, ws: WebSocket, error: Exception) -> None:
         self._leave(ws)
 
     # Who is here
 
-    async def _listen(self, ws: Any, message: Hello | Profile | Sync | Cursor) -> None:
+    async def _listen(self, ws: WebSocket, message: Hello | Profile | Sync | Cursor) -> None:
         if isinstance(message, Cursor):
             self._point(ws, message)
         elif isinstance(message, Hello):
@@ -136,7 +144,7 @@ class WhiteboardRoom(DurableObject):
             self._person(ws)
             ws.send_json({"type": "strokes"} | await self._page(message.after))
 
-    def _enter(self, ws: Any, hello: Hello) -> None:
+    def _enter(self, ws: WebSocket, hello: Hello) -> None:
         """A page that comes back before its lost socket was missed takes over that socket's place."""
         before = [s for tag in self.ctx.get_tags(ws) for s in self.ctx.get_web_sockets(tag) if s is not ws]
         known = next((person["id"] for person in map(who, [ws, *before]) if person), None)
@@ -145,17 +153,17 @@ class WhiteboardRoom(DurableObject):
             other.close(4001, "this page has connected again")
         self._introduce(ws, known or secrets.token_hex(4), hello)
 
-    def _introduce(self, ws: Any, person_id: str, profile: Hello | Profile) -> None:
+    def _introduce(self, ws: WebSocket, person_id: str, profile: Hello | Profile) -> None:
         person = {"id": person_id, "name": clean_name(profile.name), "colour": profile.colour}
         ws.serialize_attachment(person)
         self.ctx.broadcast(to_json({"type": "person", "person": person}), exclude=ws)
 
-    def _leave(self, ws: Any) -> None:
+    def _leave(self, ws: WebSocket) -> None:
         person = who(ws)
         if person:
             self.ctx.broadcast(to_json({"type": "gone", "id": person["id"]}), exclude=ws)
 
-    def _person(self, ws: Any) -> dict[str, str]:
+    def _person(self, ws: WebSocket) -> dict[str, str]:
         person = who(ws)
         if not person:
             raise BadMessage("expected `hello` first")
@@ -164,7 +172,7 @@ class WhiteboardRoom(DurableObject):
     def _people(self) -> list[dict[str, str]]:
         return [person for person in map(who, self.ctx.get_web_sockets()) if person]
 
-    def _point(self, ws: Any, cursor: Cursor) -> None:
+    def _point(self, ws: WebSocket, cursor: Cursor) -> None:
         moved: dict[str, Any] = {"type": "cursor", "id": self._person(ws)["id"]}
         moved |= {"away": True} if cursor.away else {"x": cursor.x, "y": cursor.y}
         if cursor.piece:
@@ -175,7 +183,7 @@ class WhiteboardRoom(DurableObject):
 
     # The board
 
-    async def _change(self, ws: Any, change: Change) -> None:
+    async def _change(self, ws: WebSocket, change: Change) -> None:
         """Make the change, once; then tell its author, and everybody else what they must do to have it too."""
         self._person(ws)
         record = await self.ctx.storage.get(f"client:{change.client}")
@@ -231,13 +239,13 @@ class WhiteboardRoom(DurableObject):
 
     async def _page(self, after: str) -> dict[str, Any]:
         """Some strokes by their ids, and the id to go on after: None once all have come."""
-        start = {"start_after": f"stroke:{after}"} if after else {}
-        listed = list((await self.ctx.storage.list(prefix="stroke:", limit=PAGE_STROKES, **start)).values())
+        start = f"stroke:{after}" if after else None
+        listed = list((await self.ctx.storage.list(prefix="stroke:", start_after=start, limit=PAGE_STROKES)).values())
         page = first_page(listed)
         whole = len(page) == len(listed) < PAGE_STROKES
         return {"strokes": page, "after": None if whole else page[-1]["id"]}
 
-    async def _welcome(self, ws: Any, current: bool) -> None:
+    async def _welcome(self, ws: WebSocket, current: bool) -> None:
         """Who is here, and how the board stands; its first strokes too, unless the page has them already."""
         people = {"you": self._person(ws)["id"], "people": self._people()}
         stands = {"board": self.summary.board, "revision": self.summary.revision, "current": current}
@@ -248,7 +256,7 @@ class WhiteboardRoom(DurableObject):
     async def _as_json(self, after: str) -> dict[str, Any]:
         return {"revision": self.summary.revision, "people": self._people()} | await self._page(after)
 
-    def _refuse(self, ws: Any, message: str | bytes, why: str) -> None:
+    def _refuse(self, ws: WebSocket, message: str | bytes, why: str) -> None:
         answer: dict[str, Any] = {"type": "error", "message": why}
         number = read_number(message)
         if number:
@@ -256,7 +264,7 @@ class WhiteboardRoom(DurableObject):
         ws.send_json(answer)
 
 
-def who(ws: Any) -> dict[str, str] | None:
+def who(ws: WebSocket) -> dict[str, str] | None:
     """The person whose page is at the other end, once it has said hello."""
     person: dict[str, str] | None = ws.deserialize_attachment()
     return person
@@ -266,7 +274,7 @@ def to_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-async def fetch(request: Any, env: Any) -> Response:
+async def fetch(request: Request, env: Any) -> Response:
     """`/ws?room=` is the socket of a room, `/api/board?room=` its board as JSON; the page itself is a static file."""
     path = request.path
     if path not in {"/ws", "/api/board"}:
@@ -278,4 +286,5 @@ async def fetch(request: Any, env: Any) -> Response:
     if request.is_upgrade != (path == "/ws"):
         expected = "a WebSocket handshake" if path == "/ws" else "a plain GET"
         return Response.json({"error": f"{path} expects {expected}"}, status=426 if path == "/ws" else 400)
-    return await env.WHITEBOARD_ROOM.get_by_name(name).fetch(request)
+    response: Response = await env.WHITEBOARD_ROOM.get_by_name(name).fetch(request)
+    return response

@@ -10,6 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 
 import roost
+from roost.node.serve import Server
 
 from .clients import Page, get, page, stroke
 
@@ -17,9 +18,14 @@ A, B = "a" * 20, "b" * 20
 
 
 @pytest.fixture
-async def url(whiteboard_path: Path, tmp_path: Path) -> AsyncIterator[str]:
-    async with roost.serve(whiteboard_path, data=tmp_path / "data", port=0) as server:
-        yield server.url
+async def server(whiteboard_path: Path, tmp_path: Path) -> AsyncIterator[Server]:
+    async with roost.serve(whiteboard_path, data=tmp_path / "data", port=0) as running:
+        yield running
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    return server.url
 
 
 async def stored(url: str, room: str = "test") -> dict[str, Any]:
@@ -222,6 +228,27 @@ async def test_a_page_that_connects_again_takes_the_place_of_its_lost_socket(url
             assert (await ada.hear("person"))["person"]["id"] == before["Grace"]
             assert len((await stored(url))["people"]) == 2
         assert (await ada.hear("gone"))["id"] == before["Grace"]
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["deploy", "crash"])
+async def test_a_new_host_knows_who_is_here_and_what_is_on_the_board(server: Server, kill: bool) -> None:
+    async with page(server.url, client=A) as ada, page(server.url, client=B) as grace:
+        await meet(ada, grace)
+        await ada.change("add", strokes=[stroke(1)])
+        await ada.hear("done")
+        await grace.hear("added")
+        people = (await stored(server.url))["people"]
+        await server.restart_host(kill=kill)
+        await ada.say(type="cursor", x=1, y=2)
+        assert (await grace.hear("cursor"))["id"] == next(one["id"] for one in people if one["name"] == "Ada")
+        await grace.change("add", strokes=[stroke(2)])
+        assert (await ada.hear("added"))["revision"] == 2
+        assert await stored(server.url) == {
+            "revision": 2,
+            "people": people,
+            "strokes": [stroke(1, order=1), stroke(2, order=2)],
+            "after": None,
+        }
 
 
 async def test_a_ping_is_answered(url: str) -> None:
