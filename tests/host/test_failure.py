@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from roost.errors import (
     HostLostError,
     InvalidArgumentError,
     LimitExceededError,
+    OutputGateBrokenError,
     OverloadedError,
     RemoteError,
     StorageFullError,
@@ -41,6 +44,22 @@ def test_each_kind_of_error_has_its_status(error: Exception, status: int) -> Non
     response = error_response(error)
     assert status_of(error) == response.status == status
     assert ("Retry-After" in response.headers) is (status == 503)
+
+
+def test_a_broken_output_gate_has_the_status_of_what_broke_it() -> None:
+    error = OutputGateBrokenError("not durable")
+    assert status_of(error) == 500
+    error.__cause__ = StorageFullError("disk full")
+    assert status_of(error) == 507
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "concepts" / "errors.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_errors_has_every_error_with_its_status() -> None:
+    listed = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", PAGE, re.MULTILINE))
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert listed == {kind.__name__: str(status_of(kind.__new__(kind))) for kind in kinds}
 
 
 async def test_a_client_learns_nothing_of_the_code() -> None:

@@ -414,3 +414,18 @@ async def test_the_entrypoint_is_bounded_too(tmp_path: Path) -> None:
         assert (await gateway.request("/")).status == 503
         hold.set()
         assert (await gateway.answer(first)).text == "done"
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+async def test_an_entrypoint_that_exits_or_cancels_itself_ends_nothing_but_its_request(
+    tmp_path: Path, error: BaseException
+) -> None:
+    async def enter(request: Any, env: Any) -> Response:
+        if request.path == "/end":
+            raise error
+        return Response("still here")
+
+    async with host_of(tmp_path, entrypoint=enter) as host:
+        gateway = ScriptedGateway(host).roll()
+        assert (await gateway.request("/end")).status == 500
+        assert (await gateway.request("/")).text == "still here"

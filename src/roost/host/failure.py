@@ -16,6 +16,7 @@ import msgspec
 from roost import errors
 from roost.errors import (
     HostLostError,
+    OutputGateBrokenError,
     OverloadedError,
     RemoteError,
     RoostError,
@@ -46,7 +47,9 @@ _TEXTS = {
 
 
 def status_of(error: BaseException) -> int:
-    """The HTTP status that stands for the error."""
+    """The HTTP status that stands for the error. A broken output gate stands for what broke it."""
+    if isinstance(error, OutputGateBrokenError) and error.__cause__ is not None:
+        error = error.__cause__
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 

@@ -16,7 +16,14 @@ from typing import Any, Protocol
 
 from roost.clock import Clock, SystemClock
 from roost.env import Env
-from roost.errors import ConfigurationError, HostLostError, InvalidStateError, OverloadedError, UnavailableError
+from roost.errors import (
+    ConfigurationError,
+    HostLostError,
+    InvalidStateError,
+    ObjectError,
+    OverloadedError,
+    UnavailableError,
+)
 from roost.host.activations import Activations
 from roost.host.answer import Answer, drop_end
 from roost.host.app import ASSETS, App
@@ -194,7 +201,10 @@ class Host:
     async def _enter(self, answer: Answer) -> None:
         try:
             response = await self.entrypoint(answer.request)
-        except Exception as error:  # noqa: BLE001 - the app may raise anything; the client gets a page for it
+        except asyncio.CancelledError:
+            answer.fail(ObjectError("the entrypoint was cancelled"))  # nothing, where that is because the client left
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the app may raise anything; the client gets a page
             if not isinstance(error, UnavailableError):
                 self.observer.report(
                     "entrypoint.failed", f"{self.entrypoint.name} failed", error, url=answer.request.url
