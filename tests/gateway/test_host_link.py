@@ -344,3 +344,43 @@ class TestFlow:
             r.owner.end.release()
             for _ in range(50):
                 await r.owner.take(frames.SocketMessage)
+
+    async def test_nothing_is_left_in_the_books_after_any_loss(self) -> None:
+        async with rooms() as r:
+            ledger = r.served.gateway.links._links[0]._ledger
+            client, _ = await r.open()
+            gone, gone_number = await r.open()
+            active, _ = await r.open(hibernating=False)
+            for one in (client, gone, active):
+                await r.say(one, "unfinished")
+            gone.send(close_frame(1000))
+            await r.owner.take(frames.SocketClosed)
+            r.owner.send(frames.Drain())
+            await r.owner.take(frames.Drained)
+            client.send(frame(TEXT, b"held"))
+            active.send(frame(TEXT, b"held"))
+            await settle()
+            await lose(r)
+            assert ledger.unfinished == 0
+            await r.back()
+            late, late_number = await r.open()
+            await lose(r)
+            late.send(frame(TEXT, b"held") + close_frame(1000))
+            await late.closed_with()
+            await r.back()
+            assert (await r.owner.take(frames.SocketMessage)).socket == late_number
+            assert ledger.unfinished > 0
+            r.owner.send(frames.Finished([late_number, gone_number]))
+            await settle()
+            assert ledger.unfinished == 0
+
+
+async def test_a_client_that_asks_for_automatic_answers_without_end_costs_the_link_one_frame_a_read() -> None:
+    async with rooms() as r:
+        client, number = await r.open(auto_response=("ping", "pong"))
+        client.send(frame(TEXT, b"ping") * 1_000 + frame(TEXT, b"real"))
+        assert (await r.owner.take(frames.SocketMessage)).data == "real"
+        told = [one for one in r.owner.received if isinstance(one, frames.AutoAnswered)]
+        assert 1 <= len(told) < 50
+        assert {one.socket for one in told} == {number}
+        assert [await client.frame() for _ in range(1_000)] == [(TEXT, b"pong")] * 1_000

@@ -138,6 +138,20 @@ class TestPing:  # sections 5.5.2 and 5.5.3
             clock.advance(2)
             assert await r.closed() == (1006, "disconnected without sending Close", False)
 
+    async def test_a_client_that_is_not_read_is_not_held_to_be_silent(self) -> None:
+        clock = FakeClock()
+        limits = Limits(ping_seconds=10, pong_seconds_max=4, socket_unfinished_bytes_max=100, close_seconds_max=0.5)
+        async with room(limits, clock=clock) as r:
+            r.client.send(frame(TEXT, b"x" * 200))
+            await r.message()
+            for _ in range(20):
+                clock.advance(5)
+                await settle(5)
+            assert not r.owner.has(frames.SocketClosed)
+            r.owner.send(frames.Finished([r.number]))
+            r.client.send(frame(TEXT, b"y"))
+            assert await r.message() == "y"
+
     async def test_a_client_that_speaks_is_not_pinged(self) -> None:
         clock = FakeClock()
         async with room(Limits(ping_seconds=10, pong_seconds_max=4, close_seconds_max=0.5), clock=clock) as r:
@@ -195,6 +209,24 @@ class TestBreaches:  # sections 5.1, 5.2, 5.5, 7.1.7, 8.1
             assert await r.message() == "2"
             assert (await r.failed())[0] == 1002
             assert not r.owner.has(frames.SocketMessage)
+
+    @pytest.mark.parametrize("bad", [frame(TEXT, b"\xff"), frame(TEXT, b"x", rsv=4), frame(CONTINUATION, b"x")])
+    async def test_nothing_behind_a_breach_in_the_same_read_is_handed_over(self, bad: bytes) -> None:
+        async with room() as r:
+            r.client.send(frame(TEXT, b"1") + bad + frame(TEXT, b"never") + close_frame(1000) + frame(PING))
+            assert await r.message() == "1"
+            assert (await r.failed())[0] in (1002, 1007)
+            assert not r.owner.has(frames.SocketMessage)
+            await r.client.ended()
+
+    async def test_a_breach_while_closing_sends_no_second_close_frame(self) -> None:
+        async with room() as r:
+            r.owner.send(frames.CloseSocket(r.number, 1000, ""))
+            assert (await r.client.closed_with())[0] == 1000
+            r.client.send(frame(3) + frame(PING))
+            assert await r.owner.take(frames.SocketFailed)
+            assert (await r.closed())[::2] == (1002, False)
+            await r.client.ended()
 
     async def test_what_was_sent_before_arrives_before_the_close_frame(self) -> None:
         async with room() as r:
@@ -383,3 +415,19 @@ async def test_frames_sent_with_the_handshake_are_the_first_messages() -> None:
         assert (await client.answer()).status == 101
         client.writer.transport.abort()
         await served.owner.take(frames.SocketClosed)
+
+
+async def test_flow_control_counts_what_came_with_the_handshake() -> None:
+    limits = Limits(socket_unfinished_bytes_max=1_000, close_seconds_max=0.5)
+    async with serving(limits) as served, await RawClient.connect(served.port) as client:
+        client.send(handshake() + frame(TEXT, b"x" * 600) * 4)
+        number = await served.owner.accept()
+        await client.answer()
+        client.send(frame(TEXT, b"more"))
+        await settle(50)
+        taken = [told for told in served.owner.received if isinstance(told, frames.SocketMessage)]
+        assert len(taken) == 4
+        served.owner.send(frames.Finished([number] * 4))
+        await settle(50)
+        assert served.owner.received[-1] == frames.SocketMessage(number, "more")
+        client.writer.transport.abort()

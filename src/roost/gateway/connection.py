@@ -22,8 +22,8 @@ from roost.gateway.http1 import RequestHead, RequestReader
 from roost.gateway.refusal import Refusal, unavailable
 from roost.gateway.responses import CONTINUE, encode_head
 from roost.gateway.static import Sending
-from roost.gateway.websocket import HeldConnection
-from roost.link.frames import Message, SocketGrant
+from roost.gateway.websocket import HeldConnection, Nobody
+from roost.link.frames import SocketGrant
 
 if TYPE_CHECKING:
     from roost.gateway.server import Gateway
@@ -293,12 +293,12 @@ class ClientConnection(asyncio.Protocol):
         self._leave()
         transport.write(encode_acceptance(offer, headers, gateway.date()))
         if link is None:
-            gone = HeldConnection(transport, gateway.shared, _Nobody())
+            gone = HeldConnection(transport, gateway.shared, Nobody(), behind=not self._writable)
             gone.start(received)
             gone.close(SERVICE_RESTART, "service restart")
             return
         socket = link.open_socket(grant, protocol)
-        socket.connection = HeldConnection(transport, gateway.shared, socket)
+        socket.connection = HeldConnection(transport, gateway.shared, socket, behind=not self._writable)
         socket.connection.start(received)
 
     # -- the end -------------------------------------------------------------------------------------------------------
@@ -332,19 +332,6 @@ class ClientConnection(asyncio.Protocol):
         if self._sending is not None:
             self._sending.cancel()
             self._sending = None
-
-
-class _Nobody:
-    """Keeps a socket whose host has gone before it was opened."""
-
-    def on_message(self, data: Message, size: int) -> None:
-        pass
-
-    def on_failed(self, message: str) -> None:
-        pass
-
-    def on_closed(self, code: int, reason: str, was_clean: bool) -> None:
-        pass
 
 
 def _too_slow(what: str) -> Refusal:

@@ -175,7 +175,7 @@ class Exchange:
         """Say who is to act next, so that neither can keep the other waiting for ever."""
         if self._answered:
             return
-        if not self._body_sent and self._window > 0:
+        if not self._body_sent and self._window > 0 and self._link is not None and self._link.writable:
             self._client.expect_body()
         elif self._offer is not None:
             self._client.expect_host(self._limits.handshake_seconds_max)

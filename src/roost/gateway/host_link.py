@@ -10,10 +10,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
+from roost.errors import LinkError
 from roost.gateway.flow import Ledger
 from roost.gateway.held_sockets import SERVICE_RESTART, ClientSocket, HeldSockets
 from roost.limits import Limits
@@ -74,6 +76,8 @@ class HostLink:
         self._departed: dict[int, ClientSocket] = {}
         """Closed sockets with messages that the host has not finished."""
         self._held: list[Frame] = []
+        self._answered: dict[ClientSocket, None] = {}
+        """Sockets with automatic answers of this turn that are still to be told."""
         self._streams: dict[int, Stream] = {}
         self._next_stream = 1
         self._said_goodbye = False
@@ -127,8 +131,7 @@ class HostLink:
         if hello.number != self.number:
             message = f"host {hello.number} answered where host {self.number} was expected"
             self._observer.notify("link.refused", host=self.number, reason=message)
-            self._connection.abort()
-            return
+            raise LinkError(message)
         self.incarnation = hello.incarnation
         self._tell_roll(self._connection)
         self._send_held(self._connection)
@@ -148,10 +151,10 @@ class HostLink:
         held, self._held = self._held, []
         for frame in held:
             connection.send(frame)
-            if isinstance(frame, frames.SocketClosed):
-                self._forget(frame.socket)
-        for socket in self._owned:
+        for socket in [*self._owned, *self._departed.values()]:
             socket.held = 0
+        told = {frame.socket for frame in held if isinstance(frame, frames.SocketClosed)}
+        self._owned = {socket: None for socket in self._owned if socket.number not in told}
 
     def _on_drain(self, _: frames.Drain) -> None:
         assert self._connection is not None, "frames come from a connection"
@@ -182,7 +185,8 @@ class HostLink:
         self._on_lost()
 
     def _lose_sockets(self) -> None:
-        self._departed.clear()
+        for socket in self._departed.values():
+            self._ledger.forget_handed_over(socket)
         ended: list[ClientSocket] = []
         for socket in list(self._owned):
             unfinished = socket.handed_over > 0
@@ -191,12 +195,13 @@ class HostLink:
                 del self._owned[socket]  # nobody is left to be told of it
                 ended.append(socket)
             elif unfinished and not self._said_goodbye:
-                self._ledger.forget_held(socket)  # what came after a message that may be lost is out of its order
                 ended.append(socket)
         dropped = {socket.number for socket in ended}
         self._held = [frame for frame in self._held if not _is_message_of(frame, dropped)]
         for socket in ended:
+            self._ledger.forget_held(socket)  # what came after a message that may be lost is out of its order
             socket.close(SERVICE_RESTART, "service restart")
+        self._departed = {number: socket for number, socket in self._departed.items() if socket.costs}
 
     # -- sockets -------------------------------------------------------------------------------------------------------
 
@@ -215,6 +220,8 @@ class HostLink:
 
     def socket_message(self, socket: ClientSocket, data: Message, size: int) -> None:
         frame = frames.SocketMessage(socket.number, data)
+        if self._answered:
+            self._tell_answered()
         if self.state is State.UP:
             self._connection.send(frame)  # type: ignore[union-attr]  # there is one while UP
         elif socket not in self._owned:
@@ -225,9 +232,16 @@ class HostLink:
         self._ledger.take(socket, size)
 
     def socket_auto_answered(self, socket: ClientSocket) -> None:
+        if not self._answered:
+            asyncio.get_running_loop().call_soon(self._tell_answered)
+        self._answered[socket] = None
+
+    def _tell_answered(self) -> None:
+        """Of each socket once a turn at most, however often its client asked."""
+        answered, self._answered = self._answered, {}
         if self.state is State.UP:  # else the roll will tell
-            assert self._connection is not None, "there is one while UP"
-            self._connection.send(frames.AutoAnswered(socket.number, socket.auto_response_ms or 0))
+            for socket in answered:
+                self.send(frames.AutoAnswered(socket.number, socket.auto_response_ms or 0))
 
     def socket_failed(self, socket: ClientSocket, message: str) -> None:
         if socket in self._owned:
@@ -237,6 +251,8 @@ class HostLink:
         self._ledger.close(socket)
         if socket not in self._owned:
             return
+        if self._answered:
+            self._tell_answered()
         if socket.costs:
             self._departed[socket.number] = socket
         self._tell(frames.SocketClosed(socket.number, code, reason, was_clean))
@@ -250,10 +266,6 @@ class HostLink:
             self._connection.send(frame)
         else:
             self._held.append(frame)
-
-    def _forget(self, number: int) -> None:
-        for socket in [socket for socket in self._owned if socket.number == number]:
-            del self._owned[socket]
 
     def _on_finished(self, frame: frames.Finished) -> None:
         by_number = self._sockets.by_number
@@ -286,9 +298,6 @@ class HostLink:
     @property
     def writable(self) -> bool:
         return self._connection is not None and self._connection.writable
-
-    def streams(self) -> Iterator[Stream]:
-        return iter(self._streams.values())
 
     def _on_response_start(self, frame: frames.ResponseStart) -> None:
         stream = self._streams.get(frame.stream)

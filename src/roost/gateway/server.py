@@ -9,6 +9,7 @@ import resource
 import socket
 import ssl
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from roost.assets import Assets
 from roost.clock import Clock
@@ -76,11 +77,13 @@ class Gateway:
         raise_descriptor_limit()
         loop = asyncio.get_running_loop()
         if sock is not None:
-            server = await loop.create_server(self._client, sock=sock, ssl=tls, backlog=BACKLOG)
+            place: dict[str, Any] = {"sock": sock}
         else:
-            server = await loop.create_server(
-                self._client, host, port, ssl=tls, backlog=BACKLOG, reuse_port=reuse_port or None
-            )
+            place = {"host": host, "port": port, "reuse_port": reuse_port or None}
+        timeout = self.limits.head_seconds_max if tls is not None else None
+        server = await loop.create_server(
+            self._client, **place, ssl=tls, ssl_handshake_timeout=timeout, backlog=BACKLOG
+        )
         self._server = server
         self.links.start()
         name = server.sockets[0].getsockname()

@@ -9,6 +9,7 @@
      client that has read everything before it.
 
 States: OPEN -> CLOSING (our Close frame is sent) -> CLOSED (the keeper was told; the transport may live on a little).
+Between a breach found here and its Close frame it is BREACHED, for the rest of a turn: nothing is read any more.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from roost.link.frames import Message
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 _PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
 
+BREACHED = 4
 PROTOCOL_ERROR, INVALID_TEXT, TOO_BIG, TRY_AGAIN_LATER = 1002, 1007, 1009, 1013
 LOST = (1006, "disconnected without sending Close", False)
 SHRINK_BYTES = 256 * 1024
@@ -47,6 +49,22 @@ class Keeper(Protocol):
     def on_failed(self, message: str) -> None: ...
 
     def on_closed(self, code: int, reason: str, was_clean: bool) -> None: ...
+
+
+class Nobody:
+    """Keeps a connection that nobody is interested in any more."""
+
+    def on_message(self, data: Message, size: int) -> None:
+        pass
+
+    def on_failed(self, message: str) -> None:
+        pass
+
+    def on_closed(self, code: int, reason: str, was_clean: bool) -> None:
+        pass
+
+
+_NOBODY = Nobody()
 
 
 class Shared:
@@ -75,6 +93,7 @@ class HeldConnection(WSListener):
         "_fragments",
         "_heard_slot",
         "_keeper",
+        "_may_read",
         "_pinged_slot",
         "_reader",
         "_reading",
@@ -85,7 +104,7 @@ class HeldConnection(WSListener):
         "state",
     )
 
-    def __init__(self, transport: asyncio.Transport, shared: Shared, keeper: Keeper) -> None:
+    def __init__(self, transport: asyncio.Transport, shared: Shared, keeper: Keeper, *, behind: bool = False) -> None:
         self.state = OPEN
         self.pending: list[bytes] = []
         self.deadline_slot = 0
@@ -93,8 +112,11 @@ class HeldConnection(WSListener):
         self._shared = shared
         self._keeper = keeper
         self._reader: asyncio.BufferedProtocol | None = None
+        self._may_read = True
+        """What flow control says."""
         self._reading = False
-        self._behind = False
+        """Whether the transport reads."""
+        self._behind = behind
         self._fragments: _Fragments | None = None
         self._pinged_slot = 0
         self._heard_slot = 0
@@ -107,8 +129,7 @@ class HeldConnection(WSListener):
         self._watch_silence()
         if received and self._reader is not None:
             feed(self._reader, received)
-        if self.state != CLOSED:
-            self.resume_reading()
+        self._read_on()
 
     # -- what others ask of it -----------------------------------------------------------------------------------------
 
@@ -125,7 +146,7 @@ class HeldConnection(WSListener):
         self.state = CLOSING
         self._fragments = None
         self._shared.deadlines.set(self, self._shared.close_seconds)
-        self.resume_reading()  # its Close frame must be seen
+        self.resume_reading()  # its Close frame must be seen, and what comes before it is dropped
 
     @property
     def is_open(self) -> bool:
@@ -137,12 +158,25 @@ class HeldConnection(WSListener):
         self._transport.abort()
 
     def pause_reading(self) -> None:
-        if self._reading and self.state == OPEN:
+        """Leave what the client sends with the kernel; a connection that is closing is read all the same."""
+        if self.state == OPEN:
+            self._may_read = False
+            self._stop_reading()
+
+    def resume_reading(self) -> None:
+        if not self._may_read:
+            self._may_read = True
+            self._heard_slot = self._shared.deadlines.slot  # its silence was ours
+        self._read_on()
+
+    def _stop_reading(self) -> None:
+        if self._reading:
             self._reading = False
             self._transport.pause_reading()
 
-    def resume_reading(self) -> None:
-        if not self._reading and not self._transport.is_closing():
+    def _read_on(self) -> None:
+        readable = self.state in (OPEN, CLOSING) and not self._transport.is_closing()
+        if readable and self._may_read and not self._reading and self._reader is not None:
             self._reading = True
             self._transport.resume_reading()
 
@@ -174,13 +208,11 @@ class HeldConnection(WSListener):
     def _overflow(self) -> None:
         """The client does not read. What waits for it is in order, so the Close frame can only come behind it."""
         self.pending.clear()
-        closing = self.state
-        self.state = CLOSED
-        if closing == OPEN:
+        was, self.state = self.state, CLOSED
+        if was == OPEN:
             self._transport.write(encode_close(TRY_AGAIN_LATER, "too slow"))
         self._part()
-        if closing != CLOSED:
-            self._keeper.on_closed(TRY_AGAIN_LATER, "too slow: what was sent to it was not read", False)
+        self._tell_closed(TRY_AGAIN_LATER, "too slow: what was sent to it was not read", False)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -253,26 +285,30 @@ class HeldConnection(WSListener):
         if self.state == OPEN:
             self._shared.cork.write(self, encode_close(code, reason))
         self.state = CLOSED
-        self._transport.pause_reading()
+        self._stop_reading()
         asyncio.get_running_loop().call_soon(self._part)  # the reader is still at work
-        self._keeper.on_closed(1005 if code is None else code, reason, True)
+        self._tell_closed(1005 if code is None else code, reason, True)
 
     def _breach(self, code: int, message: str) -> None:
-        """The client broke the protocol. Called by picows too, perhaps before the last good frame: so act later."""
-        if self.state == OPEN and self._reading:
-            self._reading = False
-            self._transport.pause_reading()
+        """The client broke the protocol: read nothing more."""
+        if self.state == OPEN:
+            self.state = BREACHED
+        self._on_breach(code, message)
+
+    def _on_breach(self, code: int, message: str) -> None:
+        """Called by picows, perhaps before the last good frame: so act later."""
+        self._stop_reading()
         asyncio.get_running_loop().call_soon(self._fail, code, message)
 
     def _fail(self, code: int, message: str) -> None:
         if self.state == CLOSED:
             return
-        if self.state == OPEN:
+        if self.state != CLOSING:
             self._shared.cork.write(self, encode_close(code, message))
         self.state = CLOSED
         self._part()
         self._keeper.on_failed(message)
-        self._keeper.on_closed(code, message, False)
+        self._tell_closed(code, message, False)
 
     # -- silence -------------------------------------------------------------------------------------------------------
 
@@ -286,6 +322,8 @@ class HeldConnection(WSListener):
             self._transport.abort()
             return
         now = self._shared.deadlines.now()
+        if not self._may_read:
+            self._heard_slot = now  # its answer could not be read
         ping_slot = self._heard_slot + self._shared.ping_slots
         if ping_slot > now:
             self._shared.deadlines.set_slot(self, ping_slot)
@@ -305,7 +343,11 @@ class HeldConnection(WSListener):
         self.pending.clear()
         if self.state != CLOSED:
             self.state = CLOSED
-            self._keeper.on_closed(*LOST)
+            self._tell_closed(*LOST)
+
+    def _tell_closed(self, code: int, reason: str, was_clean: bool) -> None:
+        keeper, self._keeper = self._keeper, _NOBODY
+        keeper.on_closed(code, reason, was_clean)
 
     def _part(self) -> None:
         """The client still has to learn that it is over."""
@@ -322,20 +364,20 @@ class HeldConnection(WSListener):
     # -- the reader ----------------------------------------------------------------------------------------------------
 
     def _make_reader(self) -> None:
-        self._reader = make_reader(self, self._breach, self._shared.limits.message_bytes_max)
+        self._reader = make_reader(self, self._on_breach, self._shared.limits.message_bytes_max)
         self._transport.set_protocol(self._reader)
 
     def _shrink(self, frame: WSFrame) -> None:
         """Let go of a large buffer, where nothing of a next frame is in it."""
-        if frame.last_in_buffer and not frame.tail_size and self._reading and self.state == OPEN:
-            self._reading = False
-            self._transport.pause_reading()
+        if frame.last_in_buffer and not frame.tail_size and self.state == OPEN:
+            self._stop_reading()
+            self._reader = None  # so that nobody reads on before there is a new one
             asyncio.get_running_loop().call_soon(self._finish_shrinking)
 
     def _finish_shrinking(self) -> None:
         if self.state != CLOSED and not self._transport.is_closing():
             self._make_reader()
-            self.resume_reading()
+            self._read_on()
 
 
 class _Fragments:
