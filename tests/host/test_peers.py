@@ -47,6 +47,8 @@ class Echo(DurableObject):
             raise KeyError("board")
         if request.path == "/invalid":
             raise InvalidArgumentError("not this value")
+        if request.path == "/unread":
+            return Response("not interested", status=202)
         if request.path == "/never":
             await asyncio.Event().wait()
         if request.path == "/stream":
@@ -187,6 +189,34 @@ async def test_bodies_stream_through_both_links(pair: Pair) -> None:
     while (chunk := await gateway.expect(frames.BodyChunk)).more:
         rest += chunk.data
     assert rest == b"c" * 200_000
+
+
+async def test_an_answer_before_the_end_of_the_request_ends_its_body(pair: Pair) -> None:
+    closed: list[int] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            yield b"first"
+            await asyncio.Event().wait()
+        finally:
+            closed.append(1)
+
+    stub = pair.hosts[0].env.ECHO.get_by_name(pair.name_on(1))
+    assert (await stub.fetch("http://x/unread", method="POST", body=endless())).status == 202
+    await settle()
+    assert closed == [1]
+    (session,) = pair.hosts[1].sessions
+    assert not session.answers
+
+
+async def test_a_body_that_breaks_off_fails_the_call(pair: Pair) -> None:
+    async def breaking() -> AsyncIterator[bytes]:
+        yield b"first"
+        raise ValueError("no more ink")
+
+    stub = pair.hosts[0].env.ECHO.get_by_name(pair.name_on(1))
+    with pytest.raises(ValueError, match="no more ink"):
+        await stub.fetch("http://x/", method="POST", body=breaking())
 
 
 async def test_an_error_crosses_the_link_as_itself_or_by_its_name(pair: Pair) -> None:

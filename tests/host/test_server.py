@@ -265,6 +265,34 @@ async def test_a_client_that_leaves_breaks_off_the_body_of_its_request(tmp_path:
         assert [type(error) for error in caught] == [ClientGoneError]
 
 
+async def test_the_body_of_a_request_can_be_read_after_its_answer_and_ends_with_the_request(tmp_path: Path) -> None:
+    read: list[Any] = []
+
+    class Later(DurableObject):
+        async def fetch(self, request: Any) -> Response:
+            self.ctx.wait_until(self.read(request))
+            return Response("accepted", status=202)
+
+        async def read(self, request: Any) -> None:
+            try:
+                read.append(await request.bytes())
+            except ClientGoneError as error:
+                read.append(type(error))
+
+    async def enter(request: Any, env: Any) -> Any:
+        return await env.LATER.get_by_name("x").fetch(request)
+
+    async with host_of(tmp_path, Later, entrypoint=enter) as host:
+        gateway = ScriptedGateway(host).roll()
+        for last in (frames.BodyChunk(1, b" rest", False), frames.StreamReset(2, "the client left")):
+            stream = gateway.begin("/", method="POST", body=b"first", more=True)
+            assert (await gateway.answer(stream)).status == 202
+            gateway.send(last)
+            await settle()
+            assert not gateway.session.answers
+        assert read == [b"first rest", ClientGoneError]
+
+
 async def test_a_client_that_leaves_lets_go_of_the_body_that_it_was_sent(tmp_path: Path) -> None:
     closed: list[str] = []
 

@@ -142,6 +142,7 @@ class Answer:
             self._body.feed(frame.data)
             if not frame.more:
                 self._body.end()
+                self._forget()
 
     def credit(self, size: int) -> None:
         if self._sender is not None:
@@ -149,16 +150,21 @@ class Answer:
 
     def abandon(self, reason: str) -> None:
         """Nobody waits for the response any more."""
-        self._end()
         if self._body is not None:
             self._body.fail(ClientGoneError(f"the body of the request broke off: {reason}"))
+        self._end()
         for task in (self.task, self._sending):
             if task is not None:
                 task.cancel()
 
     def _end(self) -> None:
+        """The response is through. The body of the request may still be read, until it ends or the peer resets it."""
         self._over = True
-        self._session.answers.pop(self.stream, None)
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._over and (self._body is None or self._body.finished):
+            self._session.answers.pop(self.stream, None)
 
 
 def drop_end(response: Response) -> None:

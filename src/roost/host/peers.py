@@ -89,6 +89,7 @@ class Call:
         try:
             await sender.run(chunks)
         except Exception as error:  # noqa: BLE001 - the body's source may raise anything, and the caller gets it
+            self._sending = None
             self._link.send(frames.StreamReset(self._stream, "the body of the request broke off"))
             self.fail(error)
 
@@ -140,6 +141,7 @@ class Call:
         self._link.calls.pop(self._stream, None)
         if self._sending is not None and not self._sending.done():
             self._sending.cancel()
+            self._link.send(frames.StreamReset(self._stream, "the answer came before the end of the request"))
 
 
 class OwnerLink:
