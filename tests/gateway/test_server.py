@@ -14,6 +14,7 @@ from tests.gateway.fake_clock import settle, until
 from tests.gateway.raw_client import TEXT, RawClient, close_frame, frame, handshake
 from tests.gateway.scripted_owner import Served, serving
 
+from roost.errors import ConfigurationError
 from roost.gateway.server import raise_descriptor_limit
 from roost.limits import Limits
 from roost.link import frames
@@ -79,6 +80,11 @@ class TestConnections:
             assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    async def test_a_proxy_that_is_no_address_is_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match="trusted_proxies: 'proxy' is no address or network"):
+            async with serving(trusted_proxies=["proxy"]):
+                pass
 
     async def test_a_port_in_use_is_an_error_of_start(self) -> None:
         async with serving() as s:
@@ -149,6 +155,37 @@ class TestStopping:
             assert s.owner.received[-1] == frames.SocketClosed(
                 number, 1006, "disconnected without sending Close", False
             )
+
+    async def test_sockets_do_not_wait_for_a_request_that_takes_long(self) -> None:
+        async with serving() as s, await RawClient.connect(s.port) as client, await RawClient.connect(s.port) as busy:
+            client.send(handshake())
+            await s.owner.accept()
+            await client.answer()
+            busy.send(GET)
+            request = await s.owner.take(frames.RequestStart)
+            stopping = asyncio.create_task(s.gateway.stop())
+            assert (await client.closed_with())[0] == 1001
+            client.send(close_frame(1001))
+            await s.owner.take(frames.SocketClosed)
+            s.owner.respond(request, 200, b"finished")
+            assert (await busy.answer()).body == b"finished"
+            client.writer.close()
+            busy.writer.close()
+            await stopping
+
+    async def test_a_handshake_under_way_is_answered_and_its_socket_closed(self) -> None:
+        async with serving() as s, await RawClient.connect(s.port) as client:
+            client.send(handshake())
+            request = await s.owner.take(frames.RequestStart)
+            stopping = asyncio.create_task(s.gateway.stop())
+            await settle()
+            s.owner.respond(request, 101, grant=s.owner.grant())
+            assert (await client.answer()).status == 101
+            assert (await client.closed_with())[0] == 1001
+            client.send(close_frame(1001))
+            await client.ended()
+            client.writer.close()
+            await stopping
 
     async def test_sockets_stay_while_it_drains(self) -> None:
         async with serving() as s, await RawClient.connect(s.port) as client:

@@ -13,6 +13,7 @@ from typing import Any
 
 from roost.assets import Assets
 from roost.clock import Clock
+from roost.errors import ConfigurationError
 from roost.gateway.connection import ClientConnection
 from roost.gateway.deadlines import Deadlines
 from roost.gateway.host_links import HostLinks
@@ -30,7 +31,11 @@ GOING_AWAY = 1001
 class Gateway:
     """Speaks HTTP and WebSocket with clients, and frames with the hosts; runs no code of the application.
 
-    `start` it on the loop it is to live on, once `hosts` is there; `stop` ends it and leaves nothing behind.
+    `start` it on the loop it is to live on; `stop` ends it, its links too, and leaves nothing behind. The
+    `X-Forwarded-Proto` of the addresses and networks in `trusted_proxies` counts. With `health_path` None that path is
+    the application's.
+
+    Raises ConfigurationError for a proxy that is no address.
     """
 
     def __init__(
@@ -54,7 +59,7 @@ class Gateway:
         self._clock = clock
         self._static = StaticFiles(assets, observer) if assets is not None else None
         self._health_path = health_path
-        self._trusted = [ipaddress.ip_network(network) for network in trusted_proxies]
+        self._trusted = [_network(text) for text in trusted_proxies]
         self._server: asyncio.Server | None = None
         self._clients: set[ClientConnection] = set()
         self._changed: asyncio.Future[None] | None = None
@@ -103,13 +108,11 @@ class Gateway:
         await self._until(lambda: not self.shared.lingerers, self.limits.close_seconds_max)
 
     async def stop(self, code: int = GOING_AWAY) -> None:
-        """Drain, close every WebSocket with `code`, and part from the hosts."""
+        """Drain, close every WebSocket with `code` meanwhile, and part from the hosts."""
+        self._close_sockets(code)
         await self.drain()
-        sockets = self.links.sockets
-        reason = "going away" if code == GOING_AWAY else "service restart"
-        for client in list(sockets.by_number.values()):
-            client.close(code, reason)
-        lingerers = self.shared.lingerers
+        self._close_sockets(code)  # those of handshakes that were under way
+        sockets, lingerers = self.links.sockets, self.shared.lingerers
         await self._until(lambda: not sockets.by_number and not lingerers, 2 * self.limits.close_seconds_max)
         lingerers.abort()
         for client in list(sockets.by_number.values()):
@@ -117,6 +120,11 @@ class Gateway:
         await asyncio.sleep(0)  # the loop tells them that they are lost
         await self.links.stop()
         self.shared.deadlines.close()
+
+    def _close_sockets(self, code: int) -> None:
+        reason = "going away" if code == GOING_AWAY else "service restart"
+        for client in list(self.links.sockets.by_number.values()):
+            client.close(code, reason)
 
     async def _until(self, holds: Callable[[], bool], seconds: float) -> None:
         """Wait until it holds, or so long."""
@@ -184,6 +192,13 @@ class Gateway:
     def _note_change(self) -> None:
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ConfigurationError(f"trusted_proxies: {text!r} is no address or network: {error}") from error
 
 
 def raise_descriptor_limit() -> None:
