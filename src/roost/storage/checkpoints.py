@@ -24,13 +24,13 @@ _THREADS = 2
 
 
 class Checkpoints:
-    """Makes checkpoints; `finished` is called on the owner's thread after each."""
+    """Makes checkpoints; `finished` is called on the owner's thread after each that succeeded."""
 
     def __init__(self, post: Callable[[Callable[[], None]], None], finished: Callable[[Writer], None]) -> None:
         self._post = post
         self._finished = finished
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="roost-checkpoint")
-        self._running: dict[Writer, Future[None]] = {}
+        self._running: dict[Writer, tuple[object, Future[bool]]] = {}
 
     def begin(self, writer: Writer) -> bool:
         """Begin a checkpoint, if that is possible now."""
@@ -38,34 +38,46 @@ class Checkpoints:
             return False
         writer.checkpointing = True
         writer.database.begin_checkpoint()
-        self._running[writer] = self._threads.submit(self._run, writer)
+        ticket = object()
+        self._running[writer] = ticket, self._threads.submit(self._run, writer, ticket)
         return True
 
     def wait(self) -> None:
         """Wait for those that are running, and end them."""
-        for writer, running in list(self._running.items()):
-            running.result()
-            self._end(writer)
+        while self._running:
+            writer, (ticket, running) = next(iter(self._running.items()))
+            self._end(writer, ticket, running.result())
 
     def close(self) -> None:
         """Wait, and end the threads."""
         self.wait()
         self._threads.shutdown()
 
-    def _run(self, writer: Writer) -> None:
+    def _run(self, writer: Writer, ticket: object) -> bool:
+        succeeded = self._make(writer)
+        try:
+            self._post(lambda: self._end(writer, ticket, succeeded))
+        except RuntimeError:
+            logger.debug("the loop is closed; whoever waits for the checkpoint ends it")
+        return succeeded
+
+    def _make(self, writer: Writer) -> bool:
         try:
             writer.checkpoint()
         except apsw.Error as error:
             logger.warning("%s could not be brought up to date: %s", writer.database.path, error)
+            return False
         except OSError as error:
             writer.failure = StorageError(f"{writer.database.path} cannot be made durable: {error}")
             logger.error("%s; it is not used again before the next start", writer.failure)
-        try:
-            self._post(lambda: self._end(writer))
-        except RuntimeError:
-            logger.debug("the loop is closed; whoever waits for the checkpoint ends it")
+            return False
+        return True
 
-    def _end(self, writer: Writer) -> None:
-        if self._running.pop(writer, None) is not None:
-            writer.checkpointing = False
+    def _end(self, writer: Writer, ticket: object, succeeded: bool) -> None:
+        running = self._running.get(writer)
+        if running is None or running[0] is not ticket:
+            return  # somebody who waited ended it already
+        del self._running[writer]
+        writer.checkpointing = False
+        if succeeded:
             self._finished(writer)

@@ -27,7 +27,7 @@ from roost.storage.batch import unpack
 from roost.storage.files import Files, is_out_of_space, sync_directory, write_all
 from roost.storage.layout import DataDirectory, make_private
 from roost.storage.record import PAGE_BYTES, Record
-from roost.storage.segment import HEADER_BYTES, Entry, SegmentReader, position
+from roost.storage.segment import HEADER_BYTES, Entry, SegmentReader, split_position
 from roost.storage.segments import segment_paths
 
 logger = logging.getLogger("roost.storage")
@@ -94,30 +94,34 @@ def _durable_entries(used: Iterable[SegmentReader]) -> list[tuple[SegmentReader,
     """All entries in order, after checking that nothing that was durable once is missing."""
     places: list[tuple[SegmentReader, Entry]] = []
     ends: dict[int, int] = {}
-    claimed = 0
+    claims: dict[int, int] = {}
     for reader in used:
         end = HEADER_BYTES
         for entry in reader.entries():
             places.append((reader, entry))
-            claimed = max(claimed, entry.durable)
+            _claim(claims, entry.durable)
             end = entry.offset + entry.length
         ends[reader.sequence] = end
-        claimed = max(claimed, reader.durable_beyond(end))
-        _check_claim(reader, ends, claimed)
+        _claim(claims, reader.durable_beyond(end))
+    _check_claims(claims, ends)
     return places
 
 
-def _check_claim(reader: SegmentReader, ends: dict[int, int], claimed: int) -> None:
-    """Whether what we read reaches as far as the journal says that it was durable."""
-    reached = max(
-        (position(sequence, end) for sequence, end in ends.items() if position(sequence, 0) <= claimed),
-        default=claimed,
-    )
-    if claimed > reached:
-        raise StorageCorruptError(
-            f"the journal is damaged in or before {reader.path}: commits that were confirmed cannot be read."
-            " Restore the data directory from a copy, or move the journal away to go on without them"
-        )
+def _claim(claims: dict[int, int], durable: int) -> None:
+    """Note that a segment was once durable up to some offset."""
+    sequence, offset = split_position(durable)
+    claims[sequence] = max(claims.get(sequence, 0), offset)
+
+
+def _check_claims(claims: dict[int, int], ends: dict[int, int]) -> None:
+    """Whether what can be read reaches as far as the journal says that it was durable."""
+    for sequence, offset in claims.items():
+        was_let_go = not ends or sequence < min(ends)
+        if not was_let_go and offset > ends.get(sequence, 0):
+            raise StorageCorruptError(
+                f"the journal is damaged: of its segment {sequence:#x}, commits that were confirmed cannot be read."
+                " Restore the data directory from a copy, or move the journal away to go on without them"
+            )
 
 
 class Replay:

@@ -42,6 +42,11 @@ def position(sequence: int, offset: int) -> int:
     return sequence << _OFFSET_BITS | offset
 
 
+def split_position(point: int) -> tuple[int, int]:
+    """The sequence number and the offset of a point of the journal."""
+    return divmod(point, 1 << _OFFSET_BITS)
+
+
 class Segment:
     """A segment that is written to. `end` is where the next entry goes."""
 
@@ -72,7 +77,7 @@ class Segment:
     def pack(self, content: bytes, durable: int) -> tuple[bytes, int]:
         """The bytes of the next entry, and the chain after it; `durable` is the position up to which all is durable."""
         chain = zlib.crc32(content, self.chain)
-        was_durable = divmod(durable, 1 << _OFFSET_BITS)
+        was_durable = split_position(durable)
         fields = _ENTRY.pack(_ENTRY_MAGIC, self.sequence, self.end, *was_durable, len(content), chain)
         return fields + _CRC.pack(zlib.crc32(fields)) + content, chain
 

@@ -145,9 +145,9 @@ class HostStore:
                 self._checkpoints.begin(writer)
 
     def _checkpointed(self, writer: Writer) -> None:
-        if writer.up_to_date:
-            writer.due = False
-            self._make_room()
+        writer.due = writer.due and not writer.up_to_date
+        if writer.settled:
+            self._settled(writer)  # what was committed meanwhile may want the next one
 
     def _drop(self, writer: Writer) -> None:
         del self._writers[writer.key]
