@@ -13,11 +13,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("uvloop", "picows", "msgspec", "apsw", "httptools")
+PINNED = "The server, all its processes together, was pinned to one core and the generator to another (`taskset`)."
 CORES = (
-    "The server, all its processes together, was pinned to one core and the generator to another (`taskset`), so that "
-    "roost's processes share what the peer's one process has for itself; those on both cores have the generator's too. "
-    "CPU is the processor time of the server, divided by the messages that arrived. Medians of three rounds, "
-    "each with fresh servers, taken in turn."
+    PINNED + " So roost's processes share what the peer's one process has for itself; those on both cores have the "
+    "generator's too. CPU is the processor time of the server, divided by the messages that arrived. Each figure is that of "
+    "the best of three rounds, each with fresh servers, taken in turn: what was slower was disturbed."
 )
 
 

@@ -19,7 +19,7 @@ def main() -> None:
         f"{OBJECTS} objects with one socket each sleep; then each is sent one message, one after the other, and one "
         "more. The first constructs the object, which reads a key of its storage under `block_concurrency_while` "
         f"before it answers; the objects say themselves which message woke them. {ROUNDS} rounds. Latencies are of the "
-        "way there and back. " + report.CORES
+        "way there and back. " + report.PINNED
     )
     result = measure.run_once(
         ROOST, "wake", connections=OBJECTS, rooms=OBJECTS, seconds=ROUNDS, sleep=SLEEP_SECONDS
