@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from roost.errors import ConfigurationError, OverloadedError
+from roost.errors import ConfigurationError, OverloadedError, UnavailableError
 from roost.limits import Limits
 from roost.link import frames
 from roost.link.frames import RolledSocket
@@ -191,6 +191,43 @@ async def test_after_a_crash_the_roll_brings_the_sockets_back_and_storage_the_bo
         again = ScriptedGateway(host, incarnation=gateway.incarnation).roll(rolled(a, host), rolled(b, host))
         assert await again.say(b, "after") == [frames.Send([a], "after")]
         assert (await again.request("/")).text == '["before","after"]'
+
+
+@pytest.mark.parametrize("drained", [True, False])
+async def test_a_host_that_leaves_tells_its_objects_nothing_of_the_sockets_that_stay(
+    tmp_path: Path, drained: bool
+) -> None:
+    class Diary(Board):
+        ends = 0
+
+        async def web_socket_close(self, ws: Any, code: int, reason: str, was_clean: bool) -> None:
+            Diary.ends += 1
+
+    async def enter(request: Any, env: Any) -> Any:
+        return await env.DIARY.get_by_name("x").fetch(request)
+
+    async with host_of(tmp_path, Diary, entrypoint=enter, crash=not drained) as host:
+        gateway = ScriptedGateway(host).roll()
+        number = await gateway.connect("/")
+        await gateway.say(number, "hello")
+        if not drained:
+            gateway.connection.lose()
+    assert Diary.ends == 0
+    assert Diary.lives == 1
+    with pytest.raises(UnavailableError):
+        await host.env.DIARY.get_by_name("x").fetch("http://x/")
+
+
+async def test_a_response_that_user_code_broke_is_an_error_of_its_request_only(tmp_path: Path) -> None:
+    async def enter(request: Any, env: Any) -> Response:
+        response = Response("text")
+        response.headers = {"X": 1}  # type: ignore[assignment]
+        return response
+
+    async with host_of(tmp_path, entrypoint=enter) as host:
+        gateway = ScriptedGateway(host).roll()
+        assert (await gateway.request("/")).status == 500
+        assert gateway.lost == []
 
 
 async def test_nothing_is_delivered_before_every_gateway_has_rolled(tmp_path: Path) -> None:

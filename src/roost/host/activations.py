@@ -5,7 +5,8 @@
 #  (1) An activation is in its place from its construction until it says that it ended; the next event makes another.
 #  (2) An object without activation, sockets and requests has no place, and costs nothing but its meter. Those are
 #      bounded.
-#  (3) Of requests an object holds a bounded number, and a bounded size; those beyond fail with OverloadedError and
+#  (3) After `closed` nothing is woken: what the peers of a host that leaves do is for its successor.
+#  (4) Of requests an object holds a bounded number, and a bounded size; those beyond fail with OverloadedError and
 #      disturb nothing. Messages are bounded by the credit of the gateways.
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from roost.clock import Clock
 from roost.env import Env
-from roost.errors import InvalidArgumentError, OverloadedError, UnknownBindingError
+from roost.errors import InvalidArgumentError, OverloadedError, UnavailableError, UnknownBindingError
 from roost.events import Event, Fetch
 from roost.held_socket import HeldSocket
 from roost.host.emitter import Emitter, Peer
@@ -60,6 +61,8 @@ class Activations:
         """By key, the longest untouched first."""
         self.forgotten: dict[str, Meter] = {}
         """By binding, the sums of the meters that are no longer kept one by one."""
+        self.closed = False
+        """Nothing is woken any more."""
         self._unanswered = 0
         self._all_answered: asyncio.Future[None] | None = None
         self.classes = classes
@@ -125,7 +128,11 @@ class Activations:
     # -- events ------------------------------------------------------------------------------------------------------
 
     def deliver(self, place: Place, event: Event) -> None:
-        """Give the object an event, waking it if need be."""
+        """Give the object an event, waking it if need be. Once `closed`, requests fail and the rest is dropped."""
+        if self.closed:
+            if isinstance(event, Fetch):
+                event.fail(UnavailableError(f"{place.object_id!r} was called on a host that has stopped"))
+            return
         activation = place.activation
         if activation is None:
             activation = self.wake(place)

@@ -14,7 +14,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from roost.body import BodyReader
-from roost.errors import ClientGoneError, InvalidStateError, RoostError, WrongTypeError
+from roost.errors import ClientGoneError, InvalidStateError, WrongTypeError
 from roost.headers import Headers
 from roost.host.client_end import GrantedEnd
 from roost.host.failure import encode_error, error_response
@@ -62,7 +62,7 @@ class Answer:
             return
         try:
             self._send(response)
-        except RoostError as error:
+        except Exception as error:  # noqa: BLE001 - user code may have put anything into a response
             self._session.observer.report("entrypoint.unsendable", "a response could not be sent", error)
             drop_end(response)
             self.fail(error)

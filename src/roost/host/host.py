@@ -332,6 +332,7 @@ class Host:
         self._stop_objects("its host stopped before it was finished")
 
     def _stop_objects(self, why: str) -> None:
+        self.activations.closed = True
         for _, activation in self.activations.awake():
             activation.stop(HostLostError(f"{activation.object_id!r}: {why}"))
 

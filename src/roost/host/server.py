@@ -6,7 +6,8 @@
 #  (2) Frames are taken in the order in which they came; those that came too early keep theirs.
 #  (3) `Finished` goes out after everything that was sent before it, gathered: one frame for each batch that came in,
 #      or each turn of the loop.
-#  (4) A peer that is lost takes its sockets along, and the grants that were on their way to it.
+#  (4) A peer that is lost takes its sockets along, and the grants that were on their way to it. A peer that this host
+#      leaves keeps them: the successor will be told of them, and the objects hear nothing.
 #  (5) After `Drain` whatever still comes is taken, until `Drained` says that no more will.
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ class PeerSession:
         self._grants: dict[tuple[int, int], tuple[float, Callable[[], None]]] = {}
         self._finished: list[int] = []
         self._gathering = False
+        self._leaving = False
         self._writable = asyncio.Event()
         self._writable.set()
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -142,6 +144,8 @@ class PeerSession:
     # -- in ----------------------------------------------------------------------------------------------------------
 
     def _on_frames(self, batch: list[Frame]) -> None:
+        if self._leaving:
+            return
         if self._early is not None:
             self._take_early(batch)
             return
@@ -284,7 +288,8 @@ class PeerSession:
             answer.abandon("the host stopped")
 
     def close(self, *, goodbye: bool) -> None:
-        """End the link; with `goodbye` the peer knows that nothing is missing."""
+        """End the link; with `goodbye` the peer knows that nothing is missing. Its sockets live on."""
+        self._leaving = True
         self._gathered()
         if goodbye:
             self.send(frames.Goodbye())
@@ -298,14 +303,18 @@ class PeerSession:
             self.drained.set_result(None)
         for answer in list(self.answers.values()):
             answer.abandon("the link to the client's gateway was lost")
+        if not self._leaving:
+            self._lose_sockets()
+        for task in list(self.tasks):
+            task.cancel()
+        self._host.session_ended(self)
+
+    def _lose_sockets(self) -> None:
         grants, self._grants = self._grants, {}
         for _, drop in grants.values():
             drop()
         if self._host.sockets.peers.get(self.incarnation) is self:
             self._host.sockets.peer_lost(self.incarnation)
-        for task in list(self.tasks):
-            task.cancel()
-        self._host.session_ended(self)
 
 
 _TAKERS: dict[type, Callable[[PeerSession, Any], None]] = {
