@@ -47,5 +47,5 @@ def run_once(candidate: Candidate, mode: str, **options: Any) -> Measured:
 
 
 def best(runs: list[Measured]) -> Measured:
-    """That with the most deliveries; at a fixed rate all have the same, and that with the lowest median latency counts."""
+    """That with the most deliveries; at a fixed rate all have the same, and the lowest median latency counts."""
     return max(runs, key=lambda measured: (round(measured.result.per_second, -2), -measured.result.latency_us.p50))

@@ -16,8 +16,8 @@ PACKAGES = ("uvloop", "picows", "msgspec", "apsw", "httptools")
 PINNED = "The server, all its processes together, was pinned to one core and the generator to another (`taskset`)."
 CORES = (
     PINNED + " So roost's processes share what the peer's one process has for itself; those on both cores have the "
-    "generator's too. CPU is the processor time of the server, divided by the messages that arrived. Each figure is that of "
-    "the best of three rounds, each with fresh servers, taken in turn: what was slower was disturbed."
+    "generator's too. CPU is the processor time of the server, divided by the messages that arrived. Each figure is "
+    "that of the best of three rounds, each with fresh servers, taken in turn: what was slower was disturbed."
 )
 
 
