@@ -57,11 +57,21 @@ class ForgetfulLog:
 
     epoch = 1
 
+    def __init__(self) -> None:
+        self._before: OnDurable | None = None
+
     def append(self, record: Record, on_durable: OnDurable) -> int:
+        before, self._before = self._before, on_durable
+        if before is not None:
+            before(None)
         return 1
 
     def let_go(self, key: bytes, commit: int) -> None: ...
-    def flush(self) -> None: ...
+    def flush(self) -> None:
+        if self._before is not None:
+            before, self._before = self._before, None
+            before(None)
+
     def close(self) -> None: ...
 
 
@@ -95,7 +105,7 @@ def what_does_capture_cost(base: Path) -> None:
         connection.execute(PUT, (f"key {n % 1000}", codec.encode(value(n))))
         connection.execute("COMMIT")
 
-    store = HostStore(base / "capture", log=ForgetfulLog())
+    store = HostStore(base / "capture", log=ForgetfulLog(), limits=Limits(checkpoint_bytes=1 << 30))
     handle = store.open(ROOMS.from_name("a"))
     storage = Storage(handle, Gate())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -312,3 +313,25 @@ async def test_closing_on_the_loop_finishes_what_is_under_way(make_store: MakeSt
     store.close()
     assert told == [None]
     store.close()
+
+
+def test_a_file_that_may_not_grow_costs_its_object_a_turn_and_no_other(make_store: MakeStore, space: IdSpace) -> None:
+    store = make_store(limits=Limits(journal_segment_bytes=64 * 1024, checkpoint_bytes=1 << 30))
+    greedy, modest = store.open(space.from_name("greedy")), store.open(space.from_name("modest"))
+    put(greedy, "a", b"1")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+    try:
+        with pytest.raises(StorageError, match="the database of the object failed"):
+            put(greedy, "b", os.urandom(500_000))
+        told = put(modest, "a", b"2")
+        store.settle()
+        assert told == [None]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    greedy.close()
+    greedy = store.open(greedy.object_id)
+    assert (greedy.get("a"), greedy.get("b")) == (b"1", None)
+    told = put(greedy, "b", os.urandom(500_000))
+    store.settle()
+    assert told == [None]
