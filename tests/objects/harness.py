@@ -35,6 +35,7 @@ from roost.limits import Limits
 from roost.meter import Meter
 from roost.objects.activation import Activation
 from roost.objects.durable_object import DurableObject
+from roost.objects.web_socket import WebSocket
 from roost.observer import Observer
 from roost.request import Request
 from roost.response import Response
@@ -243,6 +244,39 @@ async def settle() -> None:
     """Let the loop run until what is due now has happened."""
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+class Scripted(DurableObject):
+    """Its handlers are given by the test: `env["/path"]` answers requests, `env["text"]` messages of that text."""
+
+    def __init__(self, ctx: Any, env: Any) -> None:
+        super().__init__(ctx, env)
+        self.log: list[str] = env.setdefault("log", [])
+        if "construct" in env:
+            env["construct"](self)
+
+    async def fetch(self, request: Request) -> Response:
+        result = await self.env[request.path](self)
+        return result if isinstance(result, Response) else Response(str(result))
+
+    async def web_socket_message(self, ws: WebSocket, message: str) -> None:
+        self.log.append(f"message {message}")
+        if message in self.env:
+            await self.env[message](self, ws)
+
+    async def web_socket_close(self, ws: WebSocket, code: int, reason: str, was_clean: bool) -> None:
+        self.log.append(f"closed {code} {reason} {was_clean}")
+        if "close" in self.env:
+            await self.env["close"](self, ws)
+
+    async def web_socket_error(self, ws: WebSocket, error: Exception) -> None:
+        self.log.append(f"error {error}")
+        if "error" in self.env:
+            await self.env["error"](self, ws)
+
+
+def signal() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
 
 
 MakeHarness = Callable[..., Harness]

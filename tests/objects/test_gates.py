@@ -17,39 +17,13 @@ from roost.errors import (
     WrongTypeError,
 )
 from roost.limits import Limits
-from roost.objects.durable_object import DurableObject
 from roost.objects.web_socket import WebSocket
-from roost.request import Request
-from roost.response import Response
 
-from .harness import Harness, MakeHarness, settle
-
-
-class Scripted(DurableObject):
-    """Its handlers are given by the test: `harness.env[path]` is an async function of the object."""
-
-    def __init__(self, ctx: Any, env: Any) -> None:
-        super().__init__(ctx, env)
-        self.log: list[str] = env.setdefault("log", [])
-        if "construct" in env:
-            env["construct"](self)
-
-    async def fetch(self, request: Request) -> Response:
-        result = await self.env[request.path](self)
-        return result if isinstance(result, Response) else Response(str(result))
-
-    async def web_socket_message(self, ws: WebSocket, message: str) -> None:
-        self.log.append(f"message {message}")
-        if message in self.env:
-            await self.env[message](self, ws)
+from .harness import Harness, MakeHarness, Scripted, settle, signal
 
 
 class InOrder(Scripted):
     interleave = False
-
-
-def signal() -> asyncio.Future[None]:
-    return asyncio.get_running_loop().create_future()
 
 
 # -- the input gate ----------------------------------------------------------------------------------------------------

@@ -113,6 +113,7 @@ class DurableObjectState:
             raise WrongTypeError(f"expected a WebSocketRequestResponsePair or None, got {type(pair).__name__}")
         if pair is not None:
             pair.check(self._activation.surroundings.limits)
+        self._activation.sockets.require_life()
         wanted = None if pair is None else (pair.request, pair.response)
         roll = self._activation.surroundings.roll
         if roll.auto_response != wanted:

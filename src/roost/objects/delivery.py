@@ -200,13 +200,16 @@ class Delivery:
         if not socket.hibernating:
             self._active_end(event)
         elif handler is not None:
-            ws = self._sockets.standing[socket]
+            ws = self._standing[socket]
+            ws._gone()
             task = self._activation.event_task(functools.partial(self._end_done, name), event)
             task.begin(handler, (ws, *arguments))
         self._sockets.gone(socket)
 
     def _active_end(self, event: SocketClosed | SocketFailed) -> None:
-        active = self._sockets.active[event.socket]._active
+        ws = self._sockets.active[event.socket]
+        ws._gone()
+        active = ws._active
         assert active is not None, "it is among the active ones"
         task = self._activation.event_task(functools.partial(self._end_done, "a listener"), event)
         task.begin(active.receive_any_end, (event,))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from roost.events import Close, Effect, Fetch, Finished, SocketClosed, SocketMessage
+from roost.events import Attach, AutoRespond, Close, Effect, Fetch, Finished, SocketClosed, SocketMessage
 from roost.held_socket import CLOSING, OPEN
 from roost.objects.critical_section import CriticalSection
 from roost.objects.doom import Doom
@@ -39,6 +39,7 @@ def carry_out(activation: Activation, doom: Doom) -> None:
     gate.open = gate.free = False
     activation.storage.rollback()
     dropped = _drop_effects(activation, doom, was_starting=was_starting)
+    _make_good(activation, dropped)
     if doom.error is not None:
         _settle_events(activation, doom, dropped, was_starting=was_starting)
         _close_active(activation)
@@ -61,6 +62,15 @@ def _drop_effects(activation: Activation, doom: Doom, *, was_starting: bool) -> 
         outbox.let_go()
         return dropped
     return outbox.drop_since_write()
+
+
+def _make_good(activation: Activation, dropped: list[Effect]) -> None:
+    """Effects that were dropped had changed the host's copy of a socket already: it must agree with the gateway's."""
+    for effect in dropped:
+        if isinstance(effect, Close):
+            effect.socket.ready_state = OPEN
+        elif isinstance(effect, Attach | AutoRespond):
+            activation.outbox.add(effect)
 
 
 # -- events ------------------------------------------------------------------------------------------------------------

@@ -53,6 +53,16 @@ class Sockets:
         self._connecting: dict[HeldSocket, None] | None = None
         """Of the roll, those whose client was not connected when last seen."""
 
+    @property
+    def over(self) -> bool:
+        """Whether the life of the object has ended."""
+        return self._activation.ended
+
+    def require_life(self) -> None:
+        """What is to be kept with a socket would be kept for the next life, which did not ask for it."""
+        if self._activation.ended:
+            raise InvalidStateError("this life of the object has ended; its sockets belong to the next one")
+
     # -- what a socket needs of its object -----------------------------------------------------------------------------
 
     def deliver(self, event: Event) -> None:
@@ -69,16 +79,18 @@ class Sockets:
 
     def accept(self, ws: WebSocket, tags: Sequence[str]) -> None:
         """Take the end the hibernating way."""
+        self.require_life()
         if not isinstance(ws, WebSocket):
             raise WrongTypeError(f"accept_web_socket takes an end of a WebSocketPair, got {type(ws).__name__}")
-        if ws._taken is not Taken.NOT or ws._active is not None:
-            how = ws._taken.value if ws._taken is not Taken.NOT else "has listeners"
-            raise InvalidStateError(f"this end of the WebSocket {how}, so accept_web_socket comes too late")
+        if ws._taken is not Taken.NOT:
+            raise InvalidStateError(f"this end of the WebSocket {ws._taken.value}, so accept_web_socket comes too late")
         peer = ws._peer
         if peer is not None and peer._taken is not Taken.NOT:
             raise InvalidStateError(
                 f"the other end {peer._taken.value}; accept_web_socket must come before the other end is used"
             )
+        if ws._active is not None:
+            raise InvalidStateError("this end of the WebSocket has listeners: take it with accept(), or give it none")
         checked = self._checked_tags(tags)
         if len(self.roll) >= self.limits.sockets_per_object_max:
             raise LimitExceededError(
@@ -93,12 +105,20 @@ class Sockets:
         self.roll.add(held)
         self.standing[held] = ws
         ws._take_hibernating(held, self)
-        self._unanswered[held] = self._activation.current_task()
+        self.expect(held)
         if self._connecting is not None:
             self._connecting[held] = None
         for broadcast in self.outbox.broadcasts():
             if broadcast.tag is None or broadcast.tag in held.tags:
                 broadcast.excluded.append(held)
+
+    def expect(self, held: HeldSocket) -> None:
+        """The socket's other end is to leave in the response of the request that is being handled."""
+        self._unanswered[held] = self._activation.current_task()
+
+    def joined(self, held: HeldSocket) -> None:
+        """Both ends are in the object: none of them will leave."""
+        self._unanswered.pop(held, None)
 
     def _checked_tags(self, tags: Sequence[str]) -> tuple[str, ...]:
         if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
@@ -171,7 +191,7 @@ class Sockets:
 
     def answered(self, task: Any, ws: object) -> None:
         """A request ended; its response takes `ws` along. What else it accepted has lost its other end."""
-        if not self._unanswered and not self.active:
+        if not self._unanswered:
             return
         if isinstance(ws, WebSocket) and ws.held_socket is not None:
             self._unanswered.pop(ws.held_socket, None)

@@ -88,11 +88,11 @@ class TurnLoop:
         self._start(gate.events)
         try:
             run(argument)
+            if self._wrote and self.doom is None:
+                self._commit()
             if self.doom is None:
-                if self._wrote:
-                    self._commit()
                 self.outbox.end_turn()
-            if self.doom is not None and not self.ended:
+            elif not self.ended:
                 self._carry_out(self.doom)
         except BaseException as error:
             self._internal_error(error)

@@ -136,9 +136,9 @@ class WebSocket:
             return
         if self._direct:
             self._join_or_begin_run(message)
-        else:
-            assert self._active is not None, "only an active end can be undecided"
+        elif self._active is not None:
             self._active.send(message)
+        # Otherwise the life of the object has ended, and nothing that its code still does reaches anybody.
 
     def send_json(self, value: Any) -> None:
         """Send a value as JSON, in a text message. Raises UnserialisableError when JSON does not carry it."""
@@ -160,13 +160,14 @@ class WebSocket:
         assert held is not None, "an accepted end is a socket"
         if self._closed_here or held.ready_state in (CLOSING, CLOSED):
             return
+        if self._sockets.over:
+            return
         self._closed_here = True
         held.ready_state = CLOSING
         if self._direct:
             self._direct = False
             self._outbox.add(Close(held, code, reason or ""))
-        else:
-            assert self._active is not None, "only an active end can be undecided"
+        elif self._active is not None:
             self._active.close(code, reason or "")
 
     @property
@@ -196,6 +197,7 @@ class WebSocket:
         if self._held is None:
             self._early_attachment = raw
             return
+        self._sockets.require_life()
         self._held.attachment = raw
         if self._taken is Taken.HIBERNATING:
             self._outbox.add(Attach(self._held, raw))
@@ -262,6 +264,8 @@ class WebSocket:
             assert other._active is not None, "an active end has its listeners"
             active.join(other._active)
             other._active.join(active)
+            for end in (active, other._active):
+                self._sockets.joined(end.held)
 
     def add_event_listener(self, kind: str, listener: Callable[[Any], Any]) -> None:
         """Call `listener`, a plain or async function, for each "message" (`.data`), "close" (`.code .reason
@@ -331,6 +335,8 @@ class WebSocket:
             self._held = self._active.held
             self._held.attachment = self._early_attachment
             sockets.active[self._held] = self
+            if self._peer is not None:
+                sockets.expect(self._held)
         return self._active
 
     def _take_hibernating(self, held: HeldSocket, sockets: Sockets) -> None:
