@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.gateway.fake_clock import settle
+from tests.gateway.fake_clock import settle, until
 from tests.gateway.raw_client import TEXT, RawClient, close_frame, frame, handshake
 from tests.gateway.scripted_owner import KEY, Owner, Served, serving
 
@@ -384,3 +386,86 @@ async def test_a_client_that_asks_for_automatic_answers_without_end_costs_the_li
         assert 1 <= len(told) < 50
         assert {one.socket for one in told} == {number}
         assert [await client.frame() for _ in range(1_000)] == [(TEXT, b"pong")] * 1_000
+
+
+class NumberedClient:
+    """Sends numbers, one after the other, and notes what comes back until it is closed."""
+
+    def __init__(self, client: RawClient, number: int) -> None:
+        self.client = client
+        self.number = number
+        self.sent = 0
+        self.got: list[int] = []
+        self.code: int | None = None
+
+    def say(self) -> None:
+        if self.code is None:
+            self.client.send(frame(TEXT, b"%d" % self.sent))
+            self.sent += 1
+
+    async def listen(self) -> None:
+        while True:
+            opcode, payload = await self.client.frame()
+            if opcode != TEXT:
+                self.code = int.from_bytes(payload[:2], "big")
+                self.client.send(close_frame(self.code))
+                return
+            self.got.append(int(payload))
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_what_open_sockets_say_is_handled_once_and_in_order_through_any_crashes(seed: int) -> None:
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    async with rooms(Limits(close_seconds_max=2, socket_away_bytes_max=400)) as r:
+        clients = [NumberedClient(*await r.open()) for _ in range(24)]
+        handled: dict[int, list[int]] = {one.number: [] for one in clients}
+        waiting: list[frames.SocketMessage] = []
+
+        def finish(told: frames.SocketMessage) -> None:
+            handled[told.socket].append(int(told.data))
+            r.owner.send(frames.Send([told.socket], told.data), frames.Finished([told.socket]))
+
+        def answer(told: frames.Frame) -> None:
+            if isinstance(told, frames.SocketMessage):
+                waiting.append(told)
+            while waiting and chance.random() < 0.7:
+                finish(waiting.pop(0))
+
+        r.owner.answer = answer
+        listeners = [asyncio.create_task(one.listen()) for one in clients]
+        for turn in range(60):
+            for _ in range(chance.randrange(30)):
+                chance.choice(clients).say()
+            await settle(chance.randrange(12))
+            if turn % 15 == 14:
+                await settle(40)
+                spared = chance.randrange(4)
+                while len(waiting) > spared:
+                    finish(waiting.pop(0))
+                await settle(chance.choice((5, 30)))
+                for _ in range(chance.randrange(3)):
+                    chance.choice(clients).say()  # perhaps on its way when the host dies
+                await lose(r)
+                waiting.clear()
+                await settle(chance.randrange(30))
+                r.owner.reachable = True
+                await r.owner.take(frames.RollEnd)
+        r.owner.answer = lambda told: finish(told) if isinstance(told, frames.SocketMessage) else None
+        for told in waiting:
+            finish(told)
+        stayed = [one for one in clients if one.code is None]
+        for one in stayed:
+            one.say()
+        await until(lambda: all(one.code is not None or len(one.got) == one.sent for one in stayed))
+        for one in clients:
+            assert handled[one.number] == list(range(len(handled[one.number]))), "once, in order, without a gap"
+            assert one.got == list(range(len(one.got)))
+            if one.code is None:
+                assert handled[one.number] == one.got == list(range(one.sent))
+            else:
+                assert one.code == 1012
+        assert len(stayed) > 0
+        for listener in listeners:
+            listener.cancel()
+        await asyncio.gather(*listeners, return_exceptions=True)

@@ -62,9 +62,10 @@ class Ledger:
 
     def give(self, account: Account) -> None:
         """The oldest message of the socket is finished."""
-        if not account.handed_over:
+        costs = account.costs
+        if len(costs) <= account.held:
             return  # from before a loss of the link; it was given back then
-        cost = account.costs.pop(0)
+        cost = costs.pop(0)
         account.unfinished -= cost
         self.unfinished -= cost
         if self._blocked:

@@ -217,31 +217,28 @@ class HeldConnection(WSListener):
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def on_ws_frame(self, _: Any, frame: WSFrame) -> None:
-        """Called by picows, for each frame."""
-        kind = frame.msg_type
+        """Called by picows, for each frame. Whole text messages come first here: there are the most of them."""
         self._heard_slot = self._shared.deadlines.slot
         if self.state == OPEN:
+            kind = frame.msg_type
             if frame.rsv1 or frame.rsv2 or frame.rsv3:
                 self._breach(PROTOCOL_ERROR, "a reserved bit is set, and no extension was negotiated")
             elif kind is _TEXT and frame.fin and self._fragments is None:
-                self._on_text(frame)
+                try:
+                    text = frame.get_payload_as_utf8_text()
+                except UnicodeDecodeError:
+                    self._breach(INVALID_TEXT, "a text message is not valid UTF-8")
+                    return
+                size = frame.payload_size
+                self._keeper.on_message(text, size)
+                if size >= SHRINK_BYTES:
+                    self._shrink(frame)
             elif kind is _BINARY and frame.fin and self._fragments is None:
                 self._on_binary(frame)
             else:
                 self._on_rare(kind, frame)
-        elif kind is _CLOSE and self.state == CLOSING:
+        elif self.state == CLOSING and frame.msg_type is _CLOSE:
             self._on_close(frame)
-
-    def _on_text(self, frame: WSFrame) -> None:
-        try:
-            text = frame.get_payload_as_utf8_text()
-        except UnicodeDecodeError:
-            self._breach(INVALID_TEXT, "a text message is not valid UTF-8")
-            return
-        size = frame.payload_size
-        self._keeper.on_message(text, size)
-        if size >= SHRINK_BYTES:
-            self._shrink(frame)
 
     def _on_binary(self, frame: WSFrame) -> None:
         size = frame.payload_size
