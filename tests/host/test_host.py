@@ -155,7 +155,7 @@ async def test_an_object_hibernates_and_the_next_message_wakes_it(tmp_path: Path
         assert await gateway.say(b, "two") == [frames.Send([a], "two")]
         assert Board.lives == 2
         assert (await gateway.request("/")).text == '["one","two"]'
-        assert host.view().classes["BOARD"].meter["activations"] == {"call": 1, "wake": 1}
+        assert host.view().classes["BOARD"].meter["wakes"] == 1
 
 
 async def test_an_object_without_sockets_leaves_nothing_when_it_sleeps(tmp_path: Path) -> None:

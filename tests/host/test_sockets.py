@@ -11,12 +11,38 @@ from roost.events import Event, Send, SocketClosed, SocketFailed
 from roost.held_socket import CLOSED, OPEN, HeldSocket
 from roost.host.place import PEER_SHIFT, Place
 from roost.host.sockets import Sockets
+from roost.ids import ObjectId
 from roost.link import frames
 from roost.link.frames import ObjectRef, RolledSocket
 
 from .parts import GATEWAY, OTHER_GATEWAY, HandClock, KeepingPeer, Listener, Room, object_id, place_of
 
 NUMBER = GATEWAY << PEER_SHIFT | 1
+
+
+class Objects:
+    """One object, which keeps the events that it is given."""
+
+    def __init__(self, registry: Registry, peers: dict[int, Any]) -> None:
+        self.peers = peers
+        self._registry = registry
+
+    def find(self, ref: ObjectRef) -> Place:
+        if ref.binding != "ROOM":
+            raise UnknownBindingError(ref.binding)
+        return self._registry.place
+
+    def place(self, object_id: ObjectId) -> Place:
+        return self._registry.place
+
+    def at(self, key: bytes) -> Place | None:
+        return self._registry.place
+
+    def deliver(self, place: Place, event: Event) -> None:
+        self._registry.delivered.append(event)
+
+    def release(self, place: Place) -> None:
+        self._registry.released.append(place)
 
 
 class Registry:
@@ -30,21 +56,7 @@ class Registry:
         self.delivered: list[Event] = []
         self.released: list[Place] = []
         self.clock = HandClock()
-        self.sockets = Sockets(
-            host=3,
-            incarnation=33,
-            clock=self.clock,
-            peers=peers,
-            find=self._find,
-            deliver=lambda _, event: self.delivered.append(event),
-            release=self.released.append,
-            places={},
-        )
-
-    def _find(self, ref: ObjectRef) -> Place:
-        if ref.binding != "ROOM":
-            raise UnknownBindingError(ref.binding)
-        return self.place
+        self.sockets = Sockets(host=3, incarnation=33, clock=self.clock, objects=Objects(self, peers))
 
     def accepted(self, **options: Any) -> HeldSocket:
         socket = HeldSocket(**options)

@@ -50,11 +50,12 @@ class Activations:
         clock: Clock,
         limits: Limits,
         observer: Observer,
-        peers: dict[int, Peer],
         overflow: Callable[[Place, HeldSocket], None],
         open_storage: Callable[[ObjectId], ObjectStorage],
     ) -> None:
         self.places: dict[bytes, Place] = {}
+        self.peers: dict[int, Peer] = {}
+        """Those that hold sockets, by incarnation."""
         self.env = Env()
         """Given by the host once the namespaces, which need these activations, are made."""
         self.meters: OrderedDict[bytes, tuple[ObjectId, Meter]] = OrderedDict()
@@ -66,11 +67,10 @@ class Activations:
         self._unanswered = 0
         self._all_answered: asyncio.Future[None] | None = None
         self.classes = classes
-        self._spaces = spaces
+        self.spaces = spaces
         self._clock = clock
         self._limits = limits
         self._observer = observer
-        self._peers = peers
         self._overflow = overflow
         self._open_storage = open_storage
 
@@ -86,13 +86,17 @@ class Activations:
             if known.object_id.name is None:
                 known.object_id.name = ref.name
             return known
-        space = self._spaces.get(ref.binding)
+        space = self.spaces.get(ref.binding)
         if space is None:
-            has = ", ".join(self._spaces) or "none"
+            has = ", ".join(self.spaces) or "none"
             raise UnknownBindingError(f"this app has no class with the binding {ref.binding!r}; it has: {has}")
         if len(ref.key) != 32 or not space.owns(ref.key):
             raise InvalidArgumentError(f"the id {ref.key.hex()[:12]}… is not valid for this namespace, {ref.binding}")
         return self.place(ObjectId(ref.key, ref.binding, ref.name))
+
+    def at(self, key: bytes) -> Place | None:
+        """The place of an object, if it has one."""
+        return self.places.get(key)
 
     def place(self, object_id: ObjectId) -> Place:
         """The place of an object, made when it has none. Nothing is woken."""
@@ -105,7 +109,7 @@ class Activations:
     def _furnish(self, place: Place) -> None:
         place.outlet = Emitter(
             place,
-            self._peers,
+            self.peers,
             waiting_bytes_max=self._limits.socket_send_bytes_max,
             overflow=self._overflow,
         )
@@ -141,6 +145,8 @@ class Activations:
     def wake(self, place: Place) -> Activation:
         """Begin a life of the object. It is constructed when it is given its first event, which hears if that fails."""
         assert place.activation is None, "one activation of an id"
+        if place.roll.sockets:
+            place.surroundings.meter.wakes += 1
         activation = Activation(place.object_id, place.cls, self.env, place.surroundings)
         place.activation = activation
         return activation

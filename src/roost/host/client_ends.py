@@ -24,7 +24,7 @@ from roost.clock import Clock
 from roost.held_socket import HeldSocket
 from roost.host.client_end import GrantedEnd
 from roost.host.outside import outside
-from roost.host.place import PEER_SHIFT, Place
+from roost.host.place import PEER_SHIFT
 from roost.host.sockets import ABNORMAL, GONE, RESTARTED, Sockets
 from roost.ids import ObjectId
 from roost.limits import Limits
@@ -65,7 +65,6 @@ class ClientEnds:
         sockets: Sockets,
         clock: Clock,
         limits: Limits,
-        place: Callable[[ObjectId], Place],
         link: Callable[[int], Link],
     ) -> None:
         self._number = number
@@ -73,7 +72,6 @@ class ClientEnds:
         self._sockets = sockets
         self._clock = clock
         self._limits = limits
-        self._place = place
         self._link = link
         self._counter = itertools.count(1)
         self._partners: dict[int, int] = {}
@@ -107,7 +105,7 @@ class ClientEnds:
         """An object of this host is the client."""
         number = self._next_number()
         socket.number = number
-        place = self._place(object_id)
+        place = self._sockets.objects.place(object_id)
         self._sockets.by_number[number] = (place, socket)
         opened = self._open_here if grant.host == self._number else self._open_there
         if not opened(grant, number):
@@ -155,8 +153,8 @@ class ClientEnds:
         self._finish(number)
 
     def _members(self, frame: frames.SendToTagged) -> list[int]:
-        place = self._sockets.places[frame.object]
-        members = place.members.get(self._base >> PEER_SHIFT)
+        place = self._sockets.objects.at(frame.object)
+        members = place.members.get(self._base >> PEER_SHIFT) if place is not None else None
         excluded = set(frame.excluded)
         return [s.number for s in members.tagged(frame.tag) if s.number not in excluded] if members else []
 

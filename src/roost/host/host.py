@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from roost.clock import Clock, SystemClock
@@ -19,17 +19,12 @@ from roost.env import Env
 from roost.errors import (
     ConfigurationError,
     HostLostError,
-    InvalidStateError,
-    ObjectError,
-    OverloadedError,
-    UnavailableError,
 )
 from roost.host.activations import Activations
-from roost.host.answer import Answer, drop_end
 from roost.host.app import ASSETS, App
-from roost.host.client_end import GrantedEnd
+from roost.host.calls import Calls
 from roost.host.client_ends import ClientEnds
-from roost.host.entrypoint import Entrypoint, checked_response
+from roost.host.entrypoint import Entrypoint
 from roost.host.hibernation import Sweep, memory_bound
 from roost.host.inspect import HostView, snapshot
 from roost.host.namespace import Namespace
@@ -37,7 +32,7 @@ from roost.host.outside import leave
 from roost.host.peers import Connect, OwnerLinks
 from roost.host.place import Place
 from roost.host.roll_call import RollCall
-from roost.host.router import Reply, Router
+from roost.host.router import Router
 from roost.host.server import PeerSession
 from roost.host.sockets import Sockets
 from roost.host.watchdog import Watchdog
@@ -45,14 +40,11 @@ from roost.ids import IdSpace, ObjectId
 from roost.limits import DEFAULTS, Limits
 from roost.link.connection import Connection
 from roost.link.directory import Directory, LocalDirectory
-from roost.link.frames import VERSION, Hello, ObjectRef
+from roost.link.frames import VERSION, Hello
 from roost.link.stream import LinkServer, serve_unix
 from roost.objects.activation import Activation
 from roost.objects.tasks import install_task_factory
-from roost.objects.web_socket import WebSocket
 from roost.observer import Observer
-from roost.request import Request
-from roost.response import Response
 from roost.storage.object_storage import ObjectStorage
 
 
@@ -96,50 +88,50 @@ class Host:
         self.draining = False
         self.sessions: dict[PeerSession, None] = {}
         self.roll_call = RollCall(gateways, seconds_max=limits.roll_seconds_max, clock=self.clock)
-        spaces = {binding: IdSpace(binding, binding, limits.name_bytes_max) for binding in app.classes}
-        peers: dict[int, Any] = {}
         self.activations = Activations(
             classes=app.classes,
-            spaces=spaces,
+            spaces={binding: IdSpace(binding, binding, limits.name_bytes_max) for binding in app.classes},
             clock=self.clock,
             limits=limits,
             observer=self.observer,
-            peers=peers,
             overflow=lambda place, socket: self.sockets.overflow(place, socket),
             open_storage=store.open,
         )
-        self.sockets = Sockets(
-            host=number,
-            incarnation=self.incarnation,
-            clock=self.clock,
-            peers=peers,
-            find=self.activations.find,
-            deliver=self.activations.deliver,
-            release=self.activations.release,
-            places=self.activations.places,
-        )
-        self.directory: Directory = directory or LocalDirectory([number])
+        self.sockets = Sockets(host=number, incarnation=self.incarnation, clock=self.clock, objects=self.activations)
         self.ends = ClientEnds(
             number=number,
             incarnation=self.incarnation,
             sockets=self.sockets,
             clock=self.clock,
             limits=limits,
-            place=self.activations.place,
             link=lambda owner: self.owners.link(owner),
         )
         self.owners = OwnerLinks(
-            connect=connect or _nowhere,
-            ends=self.ends,
-            clock=self.clock,
-            limits=limits,
-            observer=self.observer,
+            connect=connect or _nowhere, ends=self.ends, clock=self.clock, limits=limits, observer=self.observer
         )
-        router = Router(number=number, directory=self.directory, here=self, there=self.owners, leave=leave)
-        namespaces = {name: Namespace(space, router) for name, space in spaces.items()}
-        self.env = make_env(namespaces, bindings or {}, assets)
+        self._serve_app(directory or LocalDirectory([number]), bindings or {}, assets)
+        self._watch()
+        self._server: LinkServer | None = None
+
+    def _serve_app(self, directory: Directory, bindings: Mapping[str, Any], assets: Any) -> None:
+        """What user code is given, and what its calls go through."""
+        calls = self.calls = Calls(
+            number=self.number,
+            directory=directory,
+            activations=self.activations,
+            sockets=self.sockets,
+            ends=self.ends,
+            observer=self.observer,
+            entered_max=self.limits.entrypoint_requests_max,
+        )
+        router = Router(number=self.number, directory=directory, here=calls, there=self.owners, leave=leave)
+        namespaces = {name: Namespace(space, router) for name, space in self.activations.spaces.items()}
+        self.env = make_env(namespaces, bindings, assets)
         self.activations.env = self.env
-        self.entrypoint = Entrypoint(app.entrypoint, self.env, self.observer)
+        calls.entrypoint = Entrypoint(self.app.entrypoint, self.env, self.observer)
+
+    def _watch(self) -> None:
+        limits = self.limits
         self._sweep = Sweep(
             clock=self.clock,
             idle_seconds=limits.idle_seconds,
@@ -149,8 +141,6 @@ class Host:
             tidy=lambda: self.sockets.drop_old_grants(limits.handshake_seconds_max),
         )
         self._watchdog = Watchdog(seconds_max=limits.blocked_seconds_max, observer=self.observer)
-        self._entered: set[asyncio.Task[None]] = set()
-        self._server: LinkServer | None = None
 
     # -- beginning ---------------------------------------------------------------------------------------------------
 
@@ -188,97 +178,6 @@ class Host:
 
     def wake(self, place: Place) -> Activation:
         return self.activations.wake(place)
-
-    def enter(self, answer: Answer) -> None:
-        """Let the app's entrypoint answer."""
-        if len(self._entered) >= self.limits.entrypoint_requests_max:
-            answer.fail(OverloadedError(f"{len(self._entered)} requests are in the entrypoint, which is its limit"))
-            return
-        task = answer.task = asyncio.ensure_future(self._enter(answer))
-        self._entered.add(task)
-        task.add_done_callback(self._entered.discard)
-
-    async def _enter(self, answer: Answer) -> None:
-        try:
-            response = await self.entrypoint(answer.request)
-        except asyncio.CancelledError:
-            answer.fail(ObjectError("the entrypoint was cancelled"))  # nothing, where that is because the client left
-            raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the app may raise anything; the client gets a page
-            if not isinstance(error, UnavailableError):
-                self.observer.report(
-                    "entrypoint.failed", f"{self.entrypoint.name} failed", error, url=answer.request.url
-                )
-            answer.fail(error)
-        else:
-            answer.reply(response)
-        finally:
-            answer.task = None
-
-    def fetch(
-        self,
-        ref: ObjectRef,
-        request: Request,
-        reply: Callable[[Response], None],
-        fail: Callable[[BaseException], None],
-    ) -> None:
-        """Give a request to an object of this host. Raises when the object is none of this host's."""
-        place = self.activations.find(ref)
-        owner = self.directory.owner(ref.key)
-        if owner != self.number:
-            raise UnavailableError(f"{place.object_id!r} lives on host {owner}, this is host {self.number}")
-        self._fetch(place, request, reply, fail)
-
-    def fetch_local(self, object_id: ObjectId, request: Request, reply: Reply) -> None:
-        """Give a request to an object for a stub of this host."""
-        if reply.done():
-            return
-
-        def replied(response: Response) -> None:
-            if not reply.done():
-                reply.set_result(response)
-            else:
-                drop_end(response)
-                task = asyncio.ensure_future(response.body.discard())
-                self._entered.add(task)
-                task.add_done_callback(self._entered.discard)
-
-        def failed(error: BaseException) -> None:
-            if not reply.done():
-                reply.set_exception(error)
-
-        self._fetch(self.activations.place(object_id), request, replied, failed)
-
-    def _fetch(
-        self,
-        place: Place,
-        request: Request,
-        reply: Callable[[Response], None],
-        fail: Callable[[BaseException], None],
-    ) -> None:
-        def replied(response: Response) -> None:
-            try:
-                answer = self._with_grant(place, checked_response(response, f"{place.cls.__name__}.fetch"))
-            except Exception as error:  # noqa: BLE001 - what an object returned may be wrong in any way
-                fail(error)
-            else:
-                reply(answer)
-
-        self.activations.fetch(place, request, replied, fail)
-
-    def _with_grant(self, place: Place, response: Response) -> Response:
-        """The response, its client end replaced by one that can travel."""
-        end = response.web_socket
-        if end is None or isinstance(end, GrantedEnd):
-            return response
-        socket = end.held_socket if isinstance(end, WebSocket) else None
-        if socket is None:
-            raise InvalidStateError(
-                f"{place.cls.__name__}.fetch returned a WebSocket whose other end nobody accepted: "
-                "accept it with ctx.accept_web_socket(server), or server.accept()"
-            )
-        granted = self.ends.end_of(self.sockets.grant(place, socket))
-        return Response.received(response.status, response.headers, response.body, web_socket=granted)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -318,7 +217,7 @@ class Host:
             await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
 
     def _under_way(self) -> list[asyncio.Future[None]]:
-        work: list[asyncio.Future[None]] = [*self._entered, *self.entrypoint.work]
+        work: list[asyncio.Future[None]] = self.calls.under_way()
         for session in self.sessions:
             work += session.tasks
         work += [activation.drain() for _, activation in self.activations.awake()]
@@ -344,7 +243,7 @@ class Host:
         self._watchdog.stop()
         self.roll_call.end()
         self._stop_objects("its host stopped")
-        for task in [*self._entered, *self.entrypoint.work]:
+        for task in self.calls.under_way():
             task.cancel()
         for session in list(self.sessions):
             session.close(goodbye=False)

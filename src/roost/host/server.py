@@ -33,20 +33,8 @@ from roost.request import Request
 from roost.response import Response
 
 
-class Served(Protocol):
-    """What a session needs of its host."""
-
-    clock: Clock
-    limits: Limits
-    observer: Observer
-    debug: bool
-    sockets: Sockets
-    roll_call: RollCall
-
-    number: int
-
-    def wake(self, place: Place) -> Activation:
-        """Construct the object of a place that has no activation."""
+class Callee(Protocol):
+    """Who answers requests."""
 
     def enter(self, answer: Answer) -> None:
         """Let the entrypoint answer."""
@@ -59,6 +47,25 @@ class Served(Protocol):
         fail: Callable[[BaseException], None],
     ) -> None:
         """Let an object answer. Raises when it is none of this host."""
+
+
+class Served(Protocol):
+    """What a session needs of its host."""
+
+    clock: Clock
+    limits: Limits
+    observer: Observer
+    debug: bool
+    sockets: Sockets
+    roll_call: RollCall
+
+    number: int
+
+    @property
+    def calls(self) -> Callee: ...
+
+    def wake(self, place: Place) -> Activation:
+        """Construct the object of a place that has no activation."""
 
     def session_ended(self, session: PeerSession) -> None: ...
 
@@ -216,10 +223,10 @@ class PeerSession:
     def _request(self, frame: frames.RequestStart) -> None:
         answer = self.answers[frame.stream] = Answer(self, frame)
         if frame.target is None:
-            self._host.enter(answer)
+            self._host.calls.enter(answer)
             return
         try:
-            self._host.fetch(frame.target, answer.request, answer.reply, answer.fail)
+            self._host.calls.fetch(frame.target, answer.request, answer.reply, answer.fail)
         except RoostError as error:
             answer.fail(error)
 

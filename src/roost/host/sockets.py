@@ -13,8 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
-from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 
@@ -23,6 +22,7 @@ from roost.events import Effect, Event, SocketClosed, SocketFailed, SocketMessag
 from roost.held_socket import CLOSED, HeldSocket
 from roost.host.emitter import Peer
 from roost.host.place import PEER_SHIFT, Place
+from roost.ids import ObjectId
 from roost.link import frames
 from roost.link.frames import ObjectRef, RolledSocket, SocketGrant
 
@@ -44,8 +44,25 @@ class Grant(msgspec.Struct, eq=False):
     sent: bool = False
 
 
+class Objects(Protocol):
+    """The objects of the host; see `roost.host.activations`."""
+
+    @property
+    def peers(self) -> dict[int, Peer]: ...
+
+    def find(self, ref: ObjectRef) -> Place: ...
+
+    def place(self, object_id: ObjectId) -> Place: ...
+
+    def at(self, key: bytes) -> Place | None: ...
+
+    def deliver(self, place: Place, event: Event) -> None: ...
+
+    def release(self, place: Place) -> None: ...
+
+
 class Sockets:
-    """The registry. `deliver` hands an event to an object, waking it; `find` and `release` are the host's places."""
+    """The registry."""
 
     def __init__(
         self,
@@ -53,25 +70,17 @@ class Sockets:
         host: int,
         incarnation: int,
         clock: Clock,
-        peers: dict[int, Peer],
-        find: Callable[[ObjectRef], Place],
-        deliver: Callable[[Place, Event], None],
-        release: Callable[[Place], None],
-        places: Mapping[bytes, Place],
+        objects: Objects,
     ) -> None:
         self.by_number: dict[int, tuple[Place, HeldSocket]] = {}
-        self.peers = peers
+        self.peers = objects.peers
         """By incarnation."""
-        self.places = places
-        """By the key of the object."""
+        self.objects = objects
         self.grants: dict[int, Grant] = {}
         self._all_opened: asyncio.Future[None] | None = None
         self._host = host
         self._incarnation = incarnation
         self._clock = clock
-        self._find = find
-        self._deliver = deliver
-        self._release = release
         self._grant_numbers = itertools.count(1)
 
     # -- coming ----------------------------------------------------------------------------------------------------
@@ -144,7 +153,7 @@ class Sockets:
 
     def roll(self, told: RolledSocket) -> None:
         """A socket of before this host started. Raises when its object is none of this app."""
-        place = self._find(told.object)
+        place = self.objects.find(told.object)
         socket = HeldSocket(tags=told.tags)
         socket.number = told.socket
         socket.attachment = told.attachment
@@ -159,7 +168,7 @@ class Sockets:
         """A message of the socket, for its object."""
         if place.activation is None and not socket.hibernating:
             return  # its listeners went with the memory of the object, which has closed it
-        self._deliver(place, SocketMessage(socket, data))
+        self.objects.deliver(place, SocketMessage(socket, data))
 
     # -- going -----------------------------------------------------------------------------------------------------
 
@@ -173,7 +182,7 @@ class Sockets:
         """The socket failed, and `closed` will follow."""
         known = self.by_number.get(number)
         if known is not None and not _nobody_hears(*known, "web_socket_error"):
-            self._deliver(known[0], SocketFailed(known[1], ConnectionError(message)))
+            self.objects.deliver(known[0], SocketFailed(known[1], ConnectionError(message)))
 
     def auto_answered(self, number: int, at_ms: int) -> None:
         """The peer answered for the object, which sleeps on."""
@@ -209,9 +218,9 @@ class Sockets:
         socket.ready_state = CLOSED
         if _nobody_hears(place, socket, "web_socket_close"):
             place.roll.discard(socket)
-            self._release(place)
+            self.objects.release(place)
             return
-        self._deliver(place, SocketClosed(socket, code, reason, was_clean))
+        self.objects.deliver(place, SocketClosed(socket, code, reason, was_clean))
 
 
 def _nobody_hears(place: Place, socket: HeldSocket, method: str) -> bool:
