@@ -276,10 +276,11 @@ def _checked_text(text: str, path: str) -> str:
     return text
 
 
-def _write_datetime(value: dt.datetime) -> msgspec.msgpack.Ext:
+def _write_zoned(value: dt.datetime | dt.time) -> msgspec.msgpack.Ext:
     zone = value.tzinfo
     key = zone.key if isinstance(zone, zoneinfo.ZoneInfo) else None
-    return _ext(_Code.DATETIME, [value.isoformat(), value.fold, key])
+    code = _Code.DATETIME if isinstance(value, dt.datetime) else _Code.TIME
+    return _ext(code, [value.isoformat(), value.fold, key])
 
 
 def _read_datetime(parts: list[Any]) -> dt.datetime:
@@ -293,12 +294,6 @@ def _read_datetime(parts: list[Any]) -> dt.datetime:
         return value  # this machine does not know the zone; the offset is the one it had, so the moment is the same
 
 
-def _write_time(value: dt.time) -> msgspec.msgpack.Ext:
-    zone = value.tzinfo
-    key = zone.key if isinstance(zone, zoneinfo.ZoneInfo) else None
-    return _ext(_Code.TIME, [value.isoformat(), value.fold, key])
-
-
 def _read_time(parts: list[Any]) -> dt.time:
     text, fold, key = parts
     value = dt.time.fromisoformat(text).replace(fold=fold)
@@ -308,9 +303,9 @@ def _read_time(parts: list[Any]) -> dt.time:
 _SCALAR_WRITERS: dict[type, Callable[[Any], Any]] = {
     bytearray: bytes,
     memoryview: lambda view: view.tobytes(),
-    dt.datetime: _write_datetime,
+    dt.datetime: _write_zoned,
     dt.date: lambda value: _ext(_Code.DATE, value.isoformat()),
-    dt.time: _write_time,
+    dt.time: _write_zoned,
     dt.timedelta: lambda value: _ext(_Code.TIMEDELTA, [value.days, value.seconds, value.microseconds]),
     decimal.Decimal: lambda value: _ext(_Code.DECIMAL, str(value)),
     uuid.UUID: lambda value: _ext(_Code.UUID, value.bytes),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from roost.errors import StorageError
-from roost.ids import ObjectId
+from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
 from roost.storage.database import Database
 from roost.storage.log import MemoryLog
@@ -82,6 +82,28 @@ def test_a_turn_waits_while_pages_are_moved(
     order.append("read")
     assert order == ["moved", "read"]
     store_of(storage).settle()
+
+
+def test_an_object_that_waits_for_its_checkpoint_is_not_held_up(
+    storage: ObjectStorage, log: MemoryLog, space: IdSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_move = threading.Event()
+    move = Database.move_pages
+
+    def held(database: Database) -> None:
+        may_move.wait()
+        move(database)
+
+    monkeypatch.setattr(Database, "move_pages", held)
+    others = [store_of(storage).open(space.from_name(f"other {number}")) for number in range(5)]
+    for handle in (storage, *others):
+        commit(handle, b"1")
+    for append in log.pending():
+        append.succeed()
+    assert [handle.get("a") for handle in others] == [b"1"] * 5  # the first one's pages are still moving
+    may_move.set()
+    store_of(storage).settle()
+    assert all(writer_of(handle).up_to_date for handle in (storage, *others))
 
 
 def test_one_that_finds_no_room_is_tried_again_later(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import apsw
@@ -20,6 +21,7 @@ from roost.storage.sqlite_errors import translated
         (apsw.ConstraintError("FOREIGN KEY"), StorageError, "rolled back to the last good state: FOREIGN KEY"),
         (apsw.BusyError("locked"), StorageError, "held by another program"),
         (apsw.IOError("disk I/O error"), StorageError, "the database of the object failed: disk I/O error"),
+        (OSError(errno.ENOSPC, "no space"), StorageFullError, "the disk has no space left"),
         (OSError("boom"), StorageError, "the database of the object failed: boom"),
     ],
 )

@@ -78,7 +78,8 @@ def test_a_checkpoint_needs_a_settled_quiet_file(owner: Owner, log: MemoryLog) -
     assert not owner.writer.may_checkpoint()
     owner.writer.in_turn = False
     owner.writer.database.begin_checkpoint()
-    owner.writer.checkpoint()
+    owner.writer.database.move_pages()
+    owner.writer.sync(owner.writer.durable)
     assert owner.writer.up_to_date
     assert log.let_go_of == {owner.writer.key: owner.writer.number}
 
@@ -129,7 +130,8 @@ def test_the_base_of_the_numbers_is_renewed_before_it_is_used_up(
     for append in log.pending():
         append.succeed()
     owner.writer.database.begin_checkpoint()
-    owner.writer.checkpoint()
+    owner.writer.database.move_pages()
+    owner.writer.sync(owner.writer.durable)
     owner.writer.close()
     again = Owner(owner.writer.database.path, room, log)
     assert again.commit("later") > numbers[-1]

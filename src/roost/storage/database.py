@@ -21,7 +21,7 @@ from pathlib import Path
 
 import apsw
 
-from roost.storage.files import sync_directory
+from roost.storage.files import Files, sync_directory, write_all
 from roost.storage.layout import make_private
 from roost.storage.record import PAGE_BYTES
 from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template, is_born
@@ -75,7 +75,7 @@ class Database:
         make_private(self.path.parent)
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, self._template.image)
+            write_all(Files(), fd, self._template.image, 0)
         finally:
             os.close(fd)
         return False

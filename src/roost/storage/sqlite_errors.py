@@ -7,11 +7,12 @@ from pathlib import Path
 import apsw
 
 from roost.errors import StorageCorruptError, StorageError, StorageFullError
+from roost.storage.files import is_out_of_space
 
 
 def translated(error: apsw.Error | OSError, path: Path, size_max: int) -> StorageError:
     """What a failure of an object's database means to the caller; to be raised from `error`."""
-    if isinstance(error, apsw.FullError):
+    if isinstance(error, apsw.FullError) or (isinstance(error, OSError) and is_out_of_space(error)):
         return StorageFullError(
             f"the database of the object is full: it reached {size_max} bytes, or the disk has no space left ({path})"
         )

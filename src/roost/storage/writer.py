@@ -209,10 +209,8 @@ class Writer:
         """Whether a checkpoint may begin now."""
         return self.settled and not self.in_turn and not self.checkpointing and self.failure is None
 
-    def checkpoint(self) -> None:
-        """Bring the file up to date, durably, and tell the log; on any thread, after `database.begin_checkpoint`."""
-        number = self.durable
-        self.database.move_pages()
+    def sync(self, number: int) -> None:
+        """Make the file durable, which holds everything up to `number`, and tell the log; on any thread."""
         self.database.sync()
         self._log.let_go(self.key, number)
         self.checkpointed = number
