@@ -115,7 +115,8 @@ class Codec:
                 f"the name to register {cls.__qualname__} under must be a non-empty str, got {chosen!r}"
             )
         previous = self._by_name.get(chosen)
-        if previous is not None and not _is_same_definition(previous, cls):
+        again = (cls.__module__, cls.__qualname__)  # perhaps from a module that was loaded once more
+        if previous is not None and (previous.__module__, previous.__qualname__) != again:
             raise InvalidArgumentError(
                 f"{chosen!r} is already registered for {previous.__module__}.{previous.__qualname__};"
                 f" give {cls.__module__}.{cls.__qualname__} a name of its own: register(name=...)"
@@ -328,11 +329,6 @@ def _is_registrable(cls: type) -> bool:
     if dataclasses.is_dataclass(cls) or _is_named_tuple(cls):
         return True
     return issubclass(cls, (msgspec.Struct, enum.Enum, Exception))
-
-
-def _is_same_definition(one: type, other: type) -> bool:
-    """Whether both are the same class, perhaps executed twice (a module that was loaded again)."""
-    return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
 
 
 def _content(value: Any) -> Any:
