@@ -1,0 +1,148 @@
+"""The command `roost`: what it can be told, and how errors end it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from roost.cli.new import make_app
+from roost.cli.ps import render
+from roost.cli.serving import serve_until_stopped
+from roost.cli.terminal import Terminal
+from roost.config import Settings, load
+from roost.errors import RoostError
+from roost.supervisor.control_socket import ask
+
+CANNOT = 2
+
+cli = typer.Typer(
+    name="roost",
+    help="Durable objects for Python: one live instance per id, with its own storage and WebSockets.",
+    epilog="Settings come from `[tool.roost]` in pyproject.toml, `ROOST_*` in the environment, and flags.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+App = Annotated[
+    str | None,
+    typer.Argument(metavar="APP", help="A Python file, or a directory with one.", show_default="app.py, or main.py"),
+]
+Host = Annotated[str | None, typer.Option(help="Address to listen at; 0.0.0.0 is every one.", show_default="127.0.0.1")]
+Port = Annotated[int | None, typer.Option(help="0 takes a free one.", show_default="8787")]
+Gateways = Annotated[int | None, typer.Option(help="Processes that hold clients' connections.", show_default="1")]
+Hosts = Annotated[int | None, typer.Option(help="Processes that run your objects.", show_default="1")]
+Data = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Where everything is stored.", show_default=".roost beside the app")
+]
+LogLevel = Annotated[
+    str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.", show_default="info")
+]
+
+
+@cli.command()
+def run(
+    app: App = None,
+    host: Host = None,
+    port: Port = None,
+    gateways: Gateways = None,
+    hosts: Hosts = None,
+    data: Data = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Serve an app. Stop it with Ctrl-C or SIGTERM; SIGHUP replaces the app without closing a socket."""
+    flags = _flags(host=host, port=port, gateways=gateways, hosts=hosts, data=data, log_level=log_level)
+    _serve(app, flags, reload=False)
+
+
+@cli.command()
+def dev(
+    app: App = None,
+    host: Host = None,
+    port: Port = None,
+    gateways: Gateways = None,
+    hosts: Hosts = None,
+    data: Data = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Serve an app while you write it: saving a file replaces it, and sockets stay open."""
+    flags = _flags(host=host, port=port, gateways=gateways, hosts=hosts, data=data, log_level=log_level)
+    _serve(app, flags, reload=True)
+
+
+@cli.command()
+def ps(
+    app: App = None,
+    data: Data = None,
+    json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Show what runs: processes, the objects that are awake and why, sockets, and what they used."""
+    where = data if data is not None else load(app).data
+    report = asyncio.run(ask(where))
+    if json:
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    else:
+        Console(highlight=False).print(render(report))
+
+
+@cli.command()
+def new(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made where it is not there.")]) -> None:
+    """Make a small app that works, to begin with."""
+    for path in make_app(directory):
+        sys.stdout.write(f"{path}\n")
+    sys.stdout.write(f"Now: roost dev {directory}\n")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"roost {version()}\n")
+        raise typer.Exit
+
+
+@cli.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Durable objects for Python: one live instance per id, with its own storage and WebSockets."""
+
+
+def version() -> str:
+    """Of the package that is installed."""
+    try:
+        return importlib.metadata.version("roost")
+    except importlib.metadata.PackageNotFoundError:
+        return "from a source tree that is not installed"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; the status of the process: 0 as asked, 2 where it could not begin."""
+    try:
+        cli(arguments, prog_name="roost")
+    except RoostError as error:
+        Terminal().error_line(str(error))
+        return CANNOT
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
+def _flags(**given: Any) -> dict[str, Any]:
+    return given
+
+
+def _serve(app: str | None, flags: dict[str, Any], *, reload: bool) -> None:
+    def read_settings() -> Settings:
+        return load(app, flags=flags)
+
+    raise typer.Exit(serve_until_stopped(read_settings, Terminal(), reload=reload))

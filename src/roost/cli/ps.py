@@ -1,0 +1,85 @@
+"""`roost ps`: what runs now, and which objects are awake and why."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from roost.supervisor.report import ObjectReport, ProcessReport, SystemReport
+
+OBJECTS_MAX = 50
+"""Rows of the table of objects, those awake first; `--json` has all."""
+
+
+def render(report: SystemReport, objects_max: int = OBJECTS_MAX) -> RenderableType:
+    """The report as tables."""
+    title = Text.assemble((report.app, "bold"), f" on {report.url}, data in {report.data}")
+    objects = sorted(_objects(report), key=lambda one: (one[1].state == "hibernated", -one[1].sockets))
+    parts: list[RenderableType] = [title, Text(), _processes(report.processes)]
+    if objects:
+        parts += [Text(), _table_of(objects[:objects_max])]
+    if len(objects) > objects_max:
+        parts.append(Text(f"and {len(objects) - objects_max} more; --json lists all", style="dim"))
+    return Group(*parts)
+
+
+def _objects(report: SystemReport) -> list[tuple[int, ObjectReport]]:
+    return [(process.number, one) for process in report.processes if process.host for one in process.host.objects]
+
+
+def _processes(processes: list[ProcessReport]) -> Table:
+    table = _table("process", "pid", "state", "for", "memory", "holds")
+    for process in processes:
+        told = process.host or process.gateway
+        memory = f"{told.resident_bytes / 2**20:.0f} MiB" if told else ""
+        name = f"{process.role} {process.number}"
+        age = _duration(process.age_seconds)
+        table.add_row(name, str(process.pid or ""), process.state, age, memory, _holds(process))
+    return table
+
+
+def _holds(process: ProcessReport) -> str:
+    if process.gateway:
+        return _count(process.gateway.sockets, "socket")
+    if process.host:
+        awake = sum(one.state != "hibernated" for one in process.host.objects)
+        return f"{_count(awake, 'object')} awake, {len(process.host.objects) - awake} asleep with sockets"
+    return ""
+
+
+def _table_of(objects: list[tuple[int, ObjectReport]]) -> Table:
+    table = _table("object", "host", "state", "sockets", "events", "turns", "active", "in / out", "awake because")
+    for host, one in objects:
+        meter = one.meter
+        events = sum(meter.get("events", {}).values())
+        traffic = f"{meter.get('messages_in', 0):g} / {meter.get('messages_out', 0):g}"
+        active = _duration(meter.get("active_ms", 0) / 1000)
+        counts = (str(one.sockets), f"{events:g}", f"{meter.get('turns', 0):g}", active, traffic)
+        table.add_row(f"{one.binding} {one.name or one.id[:12]}", str(host), one.state, *counts, _why(one))
+    return table
+
+
+def _why(one: ObjectReport) -> str:
+    if one.pinned_by:
+        return ", ".join(one.pinned_by)
+    return f"idle for {_duration(one.idle_seconds)}" if one.idle_seconds is not None else ""
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    """`350 ms`, `12.5 s`, `3 min`, `5 h`, `2 d`: two digits tell enough."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
