@@ -271,6 +271,21 @@ async def test_calls_wait_for_an_owner_that_is_away_but_not_for_ever(tmp_path: P
         assert caught.value.retryable
 
 
+async def test_a_call_does_not_wait_for_ever_for_an_owner_that_drains_for_ever(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, Limits(host_wait_seconds_max=0.05, drain_seconds_max=0.2))
+    async with pair.host(0) as host, pair.host(1):
+        stub = host.env.ECHO.get_by_name(pair.name_on(1))
+        never = stub.fetch("http://x/never")
+        await settle()
+        draining = asyncio.ensure_future(pair.hosts[1].drain())
+        await settle()
+        with pytest.raises(UnavailableError, match="host 1, which owns ECHO"):
+            await stub.fetch("http://x/late")
+        with pytest.raises(HostLostError):
+            await never
+        await draining
+
+
 async def test_calls_wait_for_the_successor_of_an_owner_that_drains(tmp_path: Path) -> None:
     pair = Pair(tmp_path)
     async with pair.host(0) as host:

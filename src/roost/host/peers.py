@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias
 
 from roost.body import BodyReader, BodyStream
-from roost.clock import Clock
+from roost.clock import Clock, Timer
 from roost.errors import HostLostError, RoostError, UnavailableError
 from roost.headers import Headers
 from roost.host.failure import decode_error
@@ -163,6 +163,10 @@ class OwnerLink:
         self._good_bye = False
         self._closed = False
         self._waiting: deque[tuple[float, ObjectRef, Request, Reply]] = deque()
+        self._patience: Timer | None = None
+        """Until the call that has waited longest has waited too long."""
+        self._trouble: Exception | None = None
+        """Why the owner could not be reached when it was last tried."""
         self._connecting: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -175,6 +179,8 @@ class OwnerLink:
             self._start(ref, request, reply)
         else:
             self._waiting.append((self._clock.monotonic(), ref, request, reply))
+            if self._patience is None:
+                self._patience = self._clock.call_later(self.limits.host_wait_seconds_max, self._lose_patience)
             self.reach()
 
     def _start(self, ref: ObjectRef, request: Request, reply: Reply) -> None:
@@ -217,9 +223,10 @@ class OwnerLink:
         while self._connection is None and not self._closed:
             try:
                 connection = await self._connect(self._owner)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - whatever keeps it away, the calls that wait are told of it
+                self._trouble = error
                 self._observer.notify("host.unreachable", owner=self._owner, error=error)
-                if not self._give_up_old(error):
+                if not self._wanted:
                     break
                 await self._pause(pause)
                 pause = min(pause * 2, RECONNECT_SECONDS_MAX)
@@ -235,16 +242,24 @@ class OwnerLink:
         finally:
             timer.cancel()
 
-    def _give_up_old(self, cause: BaseException) -> bool:
-        """Fail what has waited too long. Whether anything still wants the link."""
+    @property
+    def _wanted(self) -> bool:
+        """Whether anything needs the link."""
+        return bool(self._waiting) or bool(self._ends.rolled(self._owner))
+
+    def _lose_patience(self) -> None:
+        """Fail what has waited too long."""
+        self._patience = None
         limit = self._clock.monotonic() - self.limits.host_wait_seconds_max
         while self._waiting and self._waiting[0][0] <= limit:
             _, ref, _, reply = self._waiting.popleft()
             if not reply.done():
                 error = UnavailableError(f"host {self._owner}, which owns {ref.binding} {ref.key.hex()[:12]}…, is away")
-                error.__cause__ = cause
+                error.__cause__ = self._trouble
                 reply.set_exception(error)
-        return bool(self._waiting) or bool(self._ends.rolled(self._owner))
+        if self._waiting:
+            left = self._waiting[0][0] - limit
+            self._patience = self._clock.call_later(left, self._lose_patience)
 
     def _connected(self, connection: Connection) -> None:
         self._connection = connection
@@ -313,7 +328,7 @@ class OwnerLink:
         for call in list(self.calls.values()):
             call.fail(lost)
         self._ends.owner_lost(self._owner, goodbye=self._good_bye)
-        if self._waiting or self._ends.rolled(self._owner):
+        if self._wanted:
             self.reach()
 
     def close(self) -> None:
@@ -321,6 +336,8 @@ class OwnerLink:
         self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
+        if self._patience is not None:
+            self._patience.cancel()
         while self._waiting:
             reply = self._waiting.popleft()[-1]
             if not reply.done():

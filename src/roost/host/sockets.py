@@ -206,12 +206,6 @@ class Sockets:
         end = functools.partial(self._end, place, socket, 1013, reason, was_clean=False)
         asyncio.get_running_loop().call_soon(end)  # its effects are leaving now, so it cannot be entered
 
-    def discard(self, place: Place, socket: HeldSocket) -> None:
-        """Forget a socket without a word, for instance one that ended with its activation before any client came."""
-        self.by_number.pop(socket.number, None)
-        place.leave(socket)
-        place.roll.discard(socket)
-
     def _end(self, place: Place, socket: HeldSocket, code: int, reason: str, *, was_clean: bool) -> None:
         place.leave(socket)
         socket.waiting = None
