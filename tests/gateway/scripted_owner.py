@@ -161,7 +161,10 @@ async def serving(
     assets: Any = None,
     **options: Any,
 ) -> AsyncIterator[Served]:
-    """A gateway on a free port, linked with scripted owners unless `linked` is false."""
+    """A gateway on a free port, linked with scripted owners unless `linked` is false.
+
+    Fails at the end when anything raised where only the loop could see it.
+    """
     limits, clock, observer = limits or Limits(close_seconds_max=0.5), clock or SystemClock(), Observer()
     hosts = [Owner(number) for number in range(owners)]
     if not linked:
@@ -173,6 +176,8 @@ async def serving(
 
     links = HostLinks(range(owners), connect, limits=limits, clock=clock, observer=observer)
     gateway = Gateway(limits, clock, observer, assets, links, **options)
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
     address = await gateway.start(tls=tls)
     try:
         if linked:
@@ -182,3 +187,4 @@ async def serving(
         yield Served(gateway, hosts, address, observer)
     finally:
         await gateway.stop()
+    assert failures == [], f"a callback of the loop failed: {failures}"

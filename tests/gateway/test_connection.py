@@ -310,7 +310,9 @@ class TestResponseBodies:
             (600, []),
         ],
     )
-    async def test_an_answer_that_cannot_be_sent_is_502(self, status: int, headers: list[tuple[str, str]]) -> None:
+    async def test_an_answer_that_cannot_be_sent_is_502_and_logged(
+        self, status: int, headers: list[tuple[str, str]], caplog: pytest.LogCaptureFixture
+    ) -> None:
         async with serving() as s, await RawClient.connect(s.port) as client:
             told = s.observer.wait_for("gateway.bad_answer")
             client.send(GET + GET)
@@ -318,6 +320,7 @@ class TestResponseBodies:
             answer = await client.answer()
             assert (answer.status, answer.error) == (502, "BadGateway")
             assert (await told)["url"] == "http://a.example/p?q=1"
+            assert "GET http://a.example/p?q=1: the application" in caplog.text
             s.owner.respond(await s.owner.take(frames.RequestStart), 200, b"fine")
             assert (await client.answer()).body == b"fine"
 

@@ -153,9 +153,10 @@ async def test_each_gateway_has_an_incarnation_of_its_own() -> None:
     assert all(0 <= incarnation < 1 << 31 for incarnation in made)
 
 
-async def test_stopping_lets_go_of_every_link() -> None:
+async def test_stopping_lets_go_of_every_link_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(owners=2) as s:
         pass
     await asyncio.sleep(0)
     await settle()
     assert all(owner.end is None for owner in s.owners)
+    assert caplog.text == ""

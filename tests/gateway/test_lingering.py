@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -77,3 +80,16 @@ async def test_a_transport_that_is_closing_already_is_left_alone() -> None:
         transport.abort()
         lingerers.take(transport)
         assert len(lingerers) == 0
+
+
+async def test_a_client_that_has_reset_the_connection_is_let_go() -> None:
+    lingerers = Lingerers(Deadlines(FakeClock()), 5)
+    async with connected() as (transport, _, writer):
+        transport.pause_reading()  # so that the reset is not noticed before
+        plain = socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno()))
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+        await settle()
+        plain.close()
+        lingerers.take(transport)
+        await until(lambda: not lingerers)

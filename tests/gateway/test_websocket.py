@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -431,3 +432,26 @@ async def test_flow_control_counts_what_came_with_the_handshake() -> None:
         await settle(50)
         assert served.owner.received[-1] == frames.SocketMessage(number, "more")
         client.writer.transport.abort()
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_no_bytes_disturb_anybody_else(seed: int) -> None:
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    async with room(Limits(message_bytes_max=10_000, close_seconds_max=0.2)) as r:
+        for _ in range(20):
+            async with await RawClient.connect(r.served.port) as hostile:
+                hostile.send(handshake())
+                number = await r.owner.accept()
+                opcodes = [chance.choice((0, 1, 2, 8, 9, 10)) for _ in range(9)]
+                data = bytearray(b"".join(frame(opcode, chance.randbytes(opcode)) for opcode in opcodes))
+                for _ in range(chance.randrange(4)):
+                    data[chance.randrange(len(data))] = chance.randrange(256)
+                hostile.send(bytes(data))
+                await settle(chance.randrange(8))
+                hostile.writer.transport.abort()
+                assert (await r.owner.take(frames.SocketClosed)).socket == number, "only this one has closed"
+        r.client.send(frame(TEXT, b"undisturbed"))
+        while (told := await r.owner.take(frames.SocketMessage)).socket != r.number:
+            continue
+        assert told.data == "undisturbed"

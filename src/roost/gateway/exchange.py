@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import logging
 from typing import Protocol
 
 from roost.gateway.handshake import Offer, chosen_protocol
@@ -27,6 +28,8 @@ from roost.link.frames import SocketGrant
 from roost.observer import Observer
 
 Lines = list[tuple[str, str]]
+
+_log = logging.getLogger("roost.gateway")
 
 
 class Client(Protocol):
@@ -213,7 +216,7 @@ class Exchange:
         if refusal is not None:
             if frame.socket is not None:
                 self._links.grant_refused(frame.socket)
-            self._observer.notify("gateway.bad_answer", url=self._url, reason=refusal.message)
+            self._note_bad_answer(refusal.message)
             self._end("the answer cannot be sent")
             self._client.refuse(refusal)
         elif frame.socket is not None:
@@ -315,9 +318,13 @@ class Exchange:
         self._client.finish(complete and self._framing is not _Framing.CLOSE)
 
     def _break_off(self, reason: str) -> None:
-        self._observer.notify("gateway.bad_answer", url=self._url, reason=reason)
+        self._note_bad_answer(reason)
         self._end(reason)
         self._client.abort()
+
+    def _note_bad_answer(self, reason: str) -> None:
+        _log.warning("%s %s: %s", self._head.method, self._url, reason)
+        self._observer.notify("gateway.bad_answer", url=self._url, reason=reason)
 
     def on_reset(self, reason: str) -> None:
         """The host gave the request up."""
@@ -348,7 +355,7 @@ class Exchange:
             protocol = chosen_protocol(self._offer, frame.headers)
         except ValueError as error:
             self._links.grant_refused(grant)
-            self._observer.notify("gateway.bad_answer", url=self._url, reason=str(error))
+            self._note_bad_answer(str(error))
             self._end(None)
             self._client.refuse(bad_gateway(str(error)))
             return

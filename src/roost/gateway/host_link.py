@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -23,6 +24,8 @@ from roost.link import frames
 from roost.link.connection import Connection
 from roost.link.frames import Frame, Message, SocketGrant
 from roost.observer import Observer
+
+_log = logging.getLogger("roost.gateway")
 
 ROLL_SOCKETS_MAX = 500
 """In one frame, so that a host with many sockets can begin with the first."""
@@ -109,7 +112,8 @@ class HostLink:
         connection.start(self._on_frames, self._lost, self._on_writable)
 
     def close(self) -> None:
-        """Send what waits, and close."""
+        """Send what waits, and close, for a gateway that has no clients left."""
+        self._said_goodbye = True
         if self._connection is not None:
             self._connection.close()
 
@@ -130,6 +134,7 @@ class HostLink:
         assert self._connection is not None, "frames come from a connection"
         if hello.number != self.number:
             message = f"host {hello.number} answered where host {self.number} was expected"
+            _log.error("%s", message)
             self._observer.notify("link.refused", host=self.number, reason=message)
             raise LinkError(message)
         self.incarnation = hello.incarnation
@@ -181,6 +186,8 @@ class HostLink:
             streams, self._streams = self._streams, {}
             for stream in streams.values():
                 stream.on_link_lost()
+            if not self._said_goodbye:
+                _log.warning("host %d was lost: %s", self.number, error or "it closed the link")
             self._observer.notify("link.lost", host=self.number, clean=self._said_goodbye, error=error)
         self._on_lost()
 

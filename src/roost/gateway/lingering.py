@@ -37,10 +37,13 @@ class Lingerers:
         transport.set_protocol(lingering)
         self._connections.add(lingering)
         self._deadlines.set(lingering, self._seconds)
-        if transport.can_write_eof():
-            transport.write_eof()
-        else:
-            transport.close()  # over TLS the closing alert says the same
+        try:
+            if transport.can_write_eof():
+                transport.write_eof()
+            else:
+                transport.close()  # over TLS the closing alert says the same
+        except OSError:
+            transport.abort()  # the client has reset the connection, and nobody was told yet
         if not transport.is_closing():
             transport.resume_reading()
 
