@@ -136,10 +136,16 @@ async def test_a_message_that_was_not_finished_closes_its_socket_when_the_host_i
 async def test_a_path_is_imported_anew_and_has_its_settings_from_pyproject(tmp_path: Path) -> None:
     app = tmp_path / "app.py"
     app.write_text(APP.format(version=1))
-    (tmp_path / "pyproject.toml").write_text("[tool.roost]\nvars = { TITLE = 'x' }\nlimits = { idle_seconds = 3 }\n")
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "page.txt").write_text("a page")
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.roost]\nvars = { TITLE = 'x' }\nlimits = { idle_seconds = 3 }\nassets = { directory = 'static' }\n"
+    )
     async with serve(app, data=tmp_path / "data", limits={"tags_per_socket_max": 3}) as server:
         assert (server.settings.limits.idle_seconds, server.settings.limits.tags_per_socket_max) == (3, 3)
         assert server.env.TITLE == "x"
+        assert await get(f"{server.url}/page.txt") == "a page"
+        assert await (await server.env.ASSETS.fetch("http://x/page.txt")).text() == "a page"
         assert await get(server.url) == "1"
         app.write_text(APP.format(version=22))
         await server.restart_host()

@@ -10,7 +10,7 @@ import setproctitle
 
 from roost.cli.terminal import Terminal
 from roost.config import Settings
-from roost.storage.recovery import recover_all
+from roost.node.recovery import recover
 from roost.supervisor.child import ChildFailedError
 from roost.supervisor.supervisor import StoppedError, Supervisor
 
@@ -25,7 +25,7 @@ def serve_until_stopped(read_settings: Callable[[], Settings], terminal: Termina
     def read() -> Settings:
         return for_development(read_settings()) if reload else read_settings()
 
-    supervisor = Supervisor(read(), terminal, recover=recover_all, reload=reload, read_settings=read)
+    supervisor = Supervisor(read(), terminal, recover=recover, reload=reload, read_settings=read)
     setproctitle.setproctitle("roost: supervisor")
     try:
         asyncio.run(supervisor.run())

@@ -16,6 +16,7 @@ from roost.link.connection import Connection
 from roost.link.frames import Hello
 from roost.link.stream import connect_unix
 from roost.node.reports import resident_bytes
+from roost.node.static_files import assets_of
 from roost.observer import Observer
 from roost.supervisor.messages import Start
 from roost.supervisor.report import GatewayReport
@@ -29,6 +30,7 @@ class GatewayProcess:
         self._start = start
         self._listening = socket.socket(fileno=start.listening)
         self._tls = tls_context(start.settings.tls) if start.settings.tls else None
+        self._assets = assets_of(start.settings)
         self._gateway: Gateway | None = None
         self._draining: asyncio.Task[None] | None = None
 
@@ -43,7 +45,9 @@ class GatewayProcess:
             observer=observer,
             gateway=self._start.number,
         )
-        self._gateway = Gateway(settings.limits, clock, observer, None, links, trusted_proxies=settings.trusted_proxies)
+        self._gateway = Gateway(
+            settings.limits, clock, observer, self._assets, links, trusted_proxies=settings.trusted_proxies
+        )
         await self._gateway.start(sock=self._listening, tls=self._tls)
 
     async def drain(self, seconds: float) -> bool:

@@ -11,6 +11,7 @@ from roost.link.directory import LocalDirectory
 from roost.link.stream import connect_unix
 from roost.node.placeholder import placeholder_app
 from roost.node.reports import resident_bytes
+from roost.node.static_files import assets_of
 from roost.storage.store import HostStore
 from roost.supervisor.messages import Start
 from roost.supervisor.report import HostReport, ObjectReport
@@ -26,6 +27,7 @@ class HostProcess:
 
     def __init__(self, start: Start) -> None:
         self._start = start
+        self._assets = assets_of(start.settings)
         self._app = placeholder_app(start.broken) if start.broken else app_of(start.settings)
         self._host: Host | None = None
         self._store: HostStore | None = None
@@ -42,6 +44,7 @@ class HostProcess:
             limits=settings.limits,
             connect=self._connect,
             bindings=settings.vars,
+            assets=self._assets,
             debug=settings.debug,
         )
         try:
@@ -58,7 +61,7 @@ class HostProcess:
     async def stop(self, seconds: float) -> None:
         assert self._host is not None, "only a host that serves is told to stop"
         assert self._store is not None, "its storage was opened before it served"
-        await self._host.drain()
+        await self._host.drain(seconds)
         await self._host.close()
         self._store.close()
 

@@ -33,9 +33,10 @@ from roost.link.connection import Connection
 from roost.link.frames import Hello
 from roost.link.memory import MemoryConnection, memory_pair
 from roost.node.gateway_process import tls_context
+from roost.node.recovery import recover
+from roost.node.static_files import assets_of
 from roost.objects.durable_object import DurableObject
 from roost.observer import Observer
-from roost.storage.recovery import recover_all
 from roost.storage.store import HostStore
 from roost.supervisor.data_directory import DataDirectory, claim
 
@@ -176,7 +177,7 @@ class Server:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="roost-"))
             self.settings = msgspec.structs.replace(self.settings, data=directory)
         claimed: DataDirectory = stack.enter_context(contextlib.closing(claim(self.settings.data)))
-        claimed.prepare_for(1, recover_all)
+        claimed.prepare_for(1, recover)
 
     async def _begin_host(self, app: App) -> None:
         settings = self.settings
@@ -189,6 +190,7 @@ class Server:
             clock=self.clock,
             observer=self.observer,
             bindings=settings.vars,
+            assets=assets_of(settings),
             debug=settings.debug,
         )
         await host.start()
@@ -206,7 +208,7 @@ class Server:
         limits = self.settings.limits
         links = HostLinks([0], self._connect, limits=limits, clock=self.clock, observer=self.observer)
         trusted = self.settings.trusted_proxies
-        gateway = Gateway(limits, self.clock, self.observer, None, links, trusted_proxies=trusted)
+        gateway = Gateway(limits, self.clock, self.observer, assets_of(self.settings), links, trusted_proxies=trusted)
         tls = tls_context(self.settings.tls) if self.settings.tls else None
         _, self.port = await gateway.start(self.settings.host, self.settings.port, tls=tls)
         self._gateway = gateway
