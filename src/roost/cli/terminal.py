@@ -49,7 +49,7 @@ def traceback_of(raised: Raised) -> Traceback:
     stacks = []
     current: Raised | None = raised
     while current is not None:
-        stacks.append(_stack(current, is_cause=current.cause is not None))
+        stacks.append(_stack(current, is_cause=current is not raised))
         current = current.cause
     return Traceback(Trace(stacks), extra_lines=2, word_wrap=True)
 
