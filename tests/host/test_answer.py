@@ -59,13 +59,13 @@ class Session:
 async def test_there_is_exactly_one_answer() -> None:
     session = Session()
     answer = session.answer()
-    answer.reply(Response("first"))
+    answer.reply(Response("first", status_text="Fine"))
     answer.reply(Response("second"))
     answer.fail(RuntimeError("third"))
     await asyncio.gather(*session.tasks)
     (sent,) = session.frames
     assert isinstance(sent, frames.ResponseStart)
-    assert sent.body == b"first"
+    assert (sent.body, sent.status_text) == (b"first", "Fine")
     assert session.answers == {}
 
 

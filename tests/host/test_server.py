@@ -129,14 +129,17 @@ async def test_a_drain_waits_for_the_clients_that_are_on_their_way(tmp_path: Pat
         await draining
 
 
-async def test_a_drain_before_the_roll_call_is_over_ends_it(tmp_path: Path) -> None:
+async def test_a_drain_delivers_nothing_before_the_roll_call_is_over(tmp_path: Path) -> None:
+    Slow.go.set()
     async with host_of(tmp_path, Slow, entrypoint=fetch, gateways=[0, 1]) as host:
         gateway = ScriptedGateway(host).roll()
         stream = gateway.begin("/")
+        draining = asyncio.ensure_future(host.drain())
         await settle()
-        Slow.go.set()
-        await host.drain()
+        assert Slow.done == []
+        ScriptedGateway(host, 1).roll()
         assert (await gateway.answer(stream)).text == "finished"
+        await draining
 
 
 async def test_a_drain_does_not_wait_for_ever(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ class Answer:
                 body=first,
                 more=rest is not None,
                 socket=grant,
+                status_text=response.status_text,
             )
         )
         self._begun = True

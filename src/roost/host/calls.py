@@ -148,4 +148,6 @@ class Calls:
                 "client, server = WebSocketPair(), then accept server and return client"
             )
         granted = self._ends.end_of(self._sockets.grant(place, socket))
-        return Response.received(response.status, response.headers, response.body, web_socket=granted)
+        return Response.received(
+            response.status, response.headers, response.body, status_text=response.status_text, web_socket=granted
+        )

@@ -193,7 +193,6 @@ class Host:
         What is not finished after `seconds`, by default `limits.drain_seconds_max`, is stopped.
         """
         self.draining = True
-        self.roll_call.end()
         self._sweep.stop()
         if self._server is not None:
             self._server.close()
@@ -211,7 +210,7 @@ class Host:
         self.observer.notify("host.drained", number=self.number)
 
     async def _finish(self) -> None:
-        """Wait until the peers have agreed, and nothing is under way any more."""
+        """Wait until the peers have agreed, which they do behind the roll call, and nothing is under way any more."""
         await asyncio.gather(*[session.drain() for session in self.sessions])
         while work := self._under_way():
             await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)

@@ -106,7 +106,9 @@ class Call:
             on_closed=self._abandon,
         )
         headers = Headers.trusted(frame.headers)
-        self._reply.set_result(Response.received(frame.status, headers, body, web_socket=end))
+        self._reply.set_result(
+            Response.received(frame.status, headers, body, status_text=frame.status_text, web_socket=end)
+        )
         if self._body is None:
             self._end()
 
