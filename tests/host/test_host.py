@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 
 from roost.errors import ConfigurationError, OverloadedError, UnavailableError
+from roost.host.app import app_of_classes
+from roost.host.host import Host
 from roost.limits import Limits
 from roost.link import frames
-from roost.link.frames import RolledSocket
+from roost.link.frames import VERSION, Hello, RolledSocket
+from roost.link.stream import connect_unix
 from roost.objects.durable_object import DurableObject
 from roost.objects.web_socket_pair import WebSocketPair
 from roost.response import Response
+from roost.storage.store import HostStore
 
 from .parts import HandClock
 from .scripted import ScriptedGateway, host_of, settle
@@ -302,6 +306,35 @@ async def test_a_message_of_a_socket_that_is_not_known_closes_it_and_gives_the_c
         gateway.send(frames.SocketMessage(5, "who am I"))
         assert (await gateway.expect(frames.CloseSocket)).socket == 5
         assert await gateway.expect(frames.Finished) == frames.Finished([5])
+
+
+async def test_a_host_serves_at_a_unix_socket_until_it_drains(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    store = HostStore(tmp_path, 0)
+    host = Host(app_of_classes(Board, entrypoint=fetch), store)
+    await host.start(str(path))
+    came: list[Any] = []
+    answered, lost = asyncio.Event(), asyncio.Event()
+
+    def took(batch: list[Any]) -> None:
+        came.extend(batch)
+        for frame in batch:
+            if isinstance(frame, frames.ResponseStart):
+                answered.set()
+            if isinstance(frame, frames.Drain):
+                connection.send(frames.Drained())
+
+    connection = await connect_unix(str(path), Hello(VERSION, "gateway", 0, 77))
+    connection.start(took, lambda error: lost.set())
+    connection.send(frames.RollEnd())
+    connection.send(frames.RequestStart(1, None, "GET", "http://x/", [], b"", False, False, ""))
+    await answered.wait()
+    await host.drain(5)
+    await lost.wait()
+    assert isinstance(came[-1], frames.Goodbye)
+    assert not path.exists()
+    await host.close()
+    store.close()
 
 
 async def test_static_files_and_variables_are_in_env(tmp_path: Path) -> None:
