@@ -295,6 +295,7 @@ async def harnesses(directory: Path) -> AsyncIterator[MakeHarness]:
     yield make
     for harness in made:
         harness.close_down()
+    await settle()  # what was cancelled ends
 
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {

@@ -297,3 +297,19 @@ async def test_code_of_a_life_that_has_ended_cannot_change_the_sockets_of_the_ne
         with pytest.raises(InvalidStateError, match="this life of the object has ended"):
             call()
     assert (held.ready_state, held.attachment, room.left()) == (1, None, [])
+
+
+async def test_sections_and_work_that_never_began_are_dropped_without_a_word(live: MakeHarness) -> None:
+    """A coroutine that is forgotten would warn, and warnings are errors here."""
+
+    async def go(self: Scripted, ws: WebSocket) -> None:
+        async def work() -> None: ...
+
+        self.ctx.block_concurrency_while(work())
+        self.ctx.wait_until(work())
+        self.ctx.abort("x")
+
+    room = live(Scripted, env={"go": go})
+    room.message(room.hold(), "go")
+    await settle()
+    assert len(room.ended) == 1

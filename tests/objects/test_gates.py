@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Any
 
 import pytest
 
 from roost.errors import (
     ConstructionError,
-    InputGateBrokenError,
-    LimitExceededError,
     OutputGateBrokenError,
     StorageError,
-    WrongTypeError,
 )
 from roost.limits import Limits
 from roost.objects.web_socket import WebSocket
@@ -168,126 +164,6 @@ async def test_inside_a_section_only_what_it_started_goes_on(live: MakeHarness) 
     go.set_result(None)
     await asyncio.gather(*answers)
     assert env["log"] == ["started inside", "section ends", "elsewhere goes on"]
-
-
-async def test_sections_nest_and_run_one_after_the_other(live: MakeHarness) -> None:
-    async def blocking(self: Scripted) -> str:
-        async def inner(name: str) -> str:
-            self.log.append(f"{name} begins")
-            await asyncio.sleep(0)
-            self.log.append(f"{name} ends")
-            return name
-
-        async def outer() -> list[str]:
-            sections = [self.ctx.block_concurrency_while(partial(inner, name)) for name in ("a", "b")]
-            return [await section for section in reversed(sections)]
-
-        return str(await self.ctx.block_concurrency_while(outer))
-
-    env: dict[str, Any] = {"/": blocking}
-    assert await live(Scripted, env=env).text() == "['b', 'a']"
-    assert env["log"] == ["a begins", "a ends", "b begins", "b ends"]
-
-
-async def test_a_section_ends_only_when_sections_started_in_it_have_ended(live: MakeHarness) -> None:
-    go = signal()
-
-    async def blocking(self: Scripted) -> str:
-        async def inner() -> None:
-            await go
-            self.log.append("inner ends")
-
-        async def outer() -> None:
-            self.ctx.block_concurrency_while(inner)
-
-        await self.ctx.block_concurrency_while(outer)
-        self.log.append("outer is over")
-        return ""
-
-    env: dict[str, Any] = {"/": blocking}
-    room = live(Scripted, env=env)
-    answer = room.fetch()
-    await settle()
-    assert env["log"] == []
-    go.set_result(None)
-    await answer
-    assert env["log"] == ["inner ends", "outer is over"]
-
-
-async def test_a_coroutine_object_can_be_given_instead_of_a_function(live: MakeHarness) -> None:
-    async def blocking(self: Scripted) -> str:
-        async def section() -> int:
-            return 5
-
-        return str(await self.ctx.block_concurrency_while(section()))
-
-    assert await live(Scripted, env={"/": blocking}).text() == "5"
-
-
-async def test_what_is_no_async_function_is_refused(live: MakeHarness) -> None:
-    async def blocking(self: Scripted) -> str:
-        with pytest.raises(WrongTypeError, match=r"takes an async function, got int"):
-            self.ctx.block_concurrency_while(5)  # type: ignore[arg-type]
-        return "fine"
-
-    assert await live(Scripted, env={"/": blocking}).text() == "fine"
-
-
-async def test_a_section_that_raises_resets_the_object_and_fails_what_waits(live: MakeHarness) -> None:
-    resumed: list[str] = []
-
-    async def blocking(self: Scripted) -> str:
-        async def section() -> None:
-            await asyncio.sleep(0)
-            raise ValueError("no board")
-
-        await self.ctx.block_concurrency_while(section)
-        resumed.append("never")
-        return ""
-
-    async def fast(self: Scripted) -> str:
-        return "fast"
-
-    room = live(Scripted, env={"/": blocking, "/fast": fast})
-    answers = [room.fetch(), room.fetch("/fast")]
-    for answer in answers:
-        with pytest.raises(
-            InputGateBrokenError, match="section under block_concurrency_while failed: no board"
-        ) as caught:
-            await answer
-        assert isinstance(caught.value.__cause__, ValueError)
-    await settle()
-    assert resumed == []
-    assert room.meter.snapshot()["resets"] == {"critical section": 1}
-    assert await room.text("/fast") == "fast"
-    assert room.woken == 2
-
-
-async def test_a_section_that_takes_too_long_resets_the_object(live: MakeHarness) -> None:
-    async def blocking(self: Scripted) -> str:
-        await self.ctx.block_concurrency_while(signal)
-        return ""
-
-    room = live(Scripted, env={"/": blocking})
-    answer = room.fetch()
-    room.clock.advance(29.9)
-    assert not answer.done()
-    room.clock.advance(0.2)
-    with pytest.raises(InputGateBrokenError, match="not through after 30 seconds"):
-        await answer
-
-
-async def test_sections_may_be_nested_as_deeply_as_the_limit_says(live: MakeHarness) -> None:
-    async def blocking(self: Scripted) -> str:
-        async def nest() -> int:
-            try:
-                return 1 + int(await self.ctx.block_concurrency_while(nest))
-            except LimitExceededError:
-                return 1
-
-        return str(await self.ctx.block_concurrency_while(nest))
-
-    assert await live(Scripted, env={"/": blocking}).text() == "64"
 
 
 async def test_events_wait_until_what_the_constructor_started_is_through(live: MakeHarness) -> None:

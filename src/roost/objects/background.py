@@ -28,9 +28,6 @@ class Background:
         """Whether something that was given to `wait_until` is not done."""
         return bool(self._work)
 
-    def has(self, task: ObjectTask) -> bool:
-        return task in self._work
-
     # -- wait_until ----------------------------------------------------------------------------------------------------
 
     def wait_until(self, awaitable: Awaitable[Any]) -> None:
@@ -38,7 +35,9 @@ class Background:
         if not inspect.isawaitable(awaitable):
             raise WrongTypeError(f"wait_until takes an awaitable, got {type(awaitable).__name__}")
         activation = self._activation
-        task = activation.tasks.start(_awaited(awaitable), "wait_until", self._done)
+        work = awaitable if inspect.iscoroutine(awaitable) else _awaited(awaitable)
+        task = activation.tasks.start(work, "wait_until", self._done)
+        task.listed = False
         clock, seconds = activation.surroundings.clock, activation.surroundings.limits.wait_until_seconds_max
         self._work[task] = clock.call_later(seconds, functools.partial(self._too_long, task, seconds))
 

@@ -40,6 +40,7 @@ class CriticalSection(Section, Generic[T]):
         seconds = activation.surroundings.limits.critical_section_seconds_max
         self.timer = activation.surroundings.clock.call_later(seconds, self._too_long)
         task = ObjectTask(activation, self._context, self, self._through)
+        task.listed = False
         task.set_name(f"block_concurrency_while({self.name})")
         fn = self._fn if callable(self._fn) else functools.partial(_itself, self._fn)
         task.begin(fn, ())
@@ -71,6 +72,11 @@ class CriticalSection(Section, Generic[T]):
         else:
             self._future.set_exception(task.error)
             self._future.exception()  # an error that nobody awaits is not reported at the collection of garbage
+
+    def drop(self) -> None:
+        """The object's life has ended before the section began."""
+        if inspect.iscoroutine(self._fn):
+            self._fn.close()
 
     def stop_timer(self) -> None:
         if self.timer is not None:

@@ -136,6 +136,9 @@ def _lined_up(inner: Section) -> list[ObjectTask]:
             section.stop_timer()
         found += [waiter for waiter in section.urgent if isinstance(waiter, ObjectTask)]
         found += [waiter for _, waiter in section.waiting if isinstance(waiter, ObjectTask)]
+        for queued in section.queue:
+            if isinstance(queued, CriticalSection):
+                queued.drop()
         section.urgent.clear()
         section.waiting.clear()
         section.queue.clear()

@@ -40,6 +40,6 @@ def lingering(activation: Activation) -> list[str]:
     """What may go on for ever."""
     reasons = ["active WebSocket"] if activation.sockets.active else []
     for task in activation.tasks.live:
-        if task.event is None and not activation.background.has(task):
+        if task.event is None and task.listed:
             reasons.append(f"task {task.get_name()}")
     return reasons

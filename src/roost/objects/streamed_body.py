@@ -65,6 +65,7 @@ class StreamedBody:
     async def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         self._waiting = asyncio.get_running_loop().create_future()
         self._task = self._producer.tasks.start(coroutine, "the body of a response", self._produced)
+        self._task.listed = False
         return await self._waiting
 
     async def _interrupt(self) -> None:

@@ -50,6 +50,8 @@ class ObjectTask:
     is_done = False
     seen = False
     """Whether it was suspended before."""
+    listed = True
+    """Whether it is named among what keeps the object in memory; not, where something else stands for it."""
     privileged = 0
     error: BaseException | None = None
     result_value: Any = None
