@@ -77,13 +77,16 @@ def named_tests(page: Path) -> set[str]:
     return set(re.findall(r"tests/[\w/]+\.py::\w+", page.read_text(encoding="utf-8")))
 
 
+def names_in(file: Path) -> set[str]:
+    """The functions, classes and values that a file defines."""
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    defined = {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    return defined | {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
 def exists(test: str) -> bool:
-    path, _, function = test.partition("::")
-    file = ROOT / path
-    return file.is_file() and any(
-        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == function
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-    )
+    path, _, name = test.partition("::")
+    return (ROOT / path).is_file() and name in names_in(ROOT / path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
