@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextvars
 import importlib.metadata
 import platform
 import sys
@@ -29,6 +30,8 @@ from roost.limits import DEFAULTS
 from roost.meter import Meter
 from roost.objects.activation import Activation
 from roost.objects.durable_object import DurableObject
+from roost.objects.gates import Section
+from roost.objects.turn import ObjectTask
 from roost.objects.web_socket import WebSocket
 from roost.observer import Observer
 from roost.storage.log import MemoryLog, OnDurable
@@ -156,6 +159,38 @@ class Bench:
         return best
 
 
+class NoDriver:
+    """Whom an ObjectTask that never waits has to ask."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.home = contextvars.copy_context()
+
+    def resume(self, task: ObjectTask) -> None:
+        raise AssertionError("it never waits")
+
+    suspended = resume
+
+
+def first_step(rounds: int = ROUNDS, count: int = 20_000) -> float:
+    """What it costs to run a handler that never waits as an ObjectTask, by itself."""
+    driver, root, context = NoDriver(), Section(None), contextvars.copy_context()
+
+    def done(task: ObjectTask) -> None:
+        pass
+
+    async def handler(message: str) -> None:
+        pass
+
+    best = float("inf")
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        for _ in range(count):
+            ObjectTask(driver, context.copy(), root, done).start(handler("x"))
+        best = min(best, (time.perf_counter() - begin) / count * 1e6)
+    return best
+
+
 async def task_per_event(seconds: float) -> float:
     """What the same echo costs with an `asyncio.Task` for each message and nothing else around it."""
     sent: list[str] = []
@@ -186,6 +221,7 @@ async def measure(directory: str, seconds: float) -> list[tuple[str, float]]:
     figures = [
         ("echo, first step only", await of(Echo)),
         ("echo after one sleep(0)", await of(Waiting)),
+        ("the first step alone, as an ObjectTask", first_step()),
         ("a bare asyncio.Task per message", await task_per_event(seconds)),
         ("put and send, storage in a dict", await of(Putting)),
         ("put and send, SQLite and an instant log", await of(Putting, on_disk=True)),

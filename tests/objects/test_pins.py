@@ -53,3 +53,21 @@ async def test_hibernating_sockets_do_not_pin(live: MakeHarness) -> None:
     room.clock.advance(20)
     assert room.alive.pinned_by() == []
     assert room.alive.idle_since == room.clock.now - 20
+
+
+async def test_time_in_which_only_a_pin_kept_it_awake_is_metered_by_reason(live: MakeHarness) -> None:
+    async def start(self: Any) -> str:
+        self.task = asyncio.create_task(asyncio.Event().wait(), name="poll")
+        return ""
+
+    room = live(Scripted, env={"/": start})
+    await room.text()
+    await settle()
+    assert room.alive.idle_since is None
+    room.clock.advance(2)
+    assert room.alive.idle_since is None
+    room.message(room.hold(), "x")
+    room.clock.advance(1)
+    assert room.alive.idle_since is None
+    assert room.meter.snapshot()["pinned_ms"] == {"task": 3000}
+    assert room.meter.active_ms == 0

@@ -16,6 +16,7 @@ def test_wall_time_is_that_of_the_turns() -> None:
         clock.advance(seconds)
         watch.stop()
         clock.advance(100)
+    watch.settle()
     assert (meter.turns, meter.active_ms) == (2, 750)
     assert watch.stopped_at == clock.now - 100
 
@@ -29,7 +30,9 @@ def test_with_an_event_under_way_the_time_between_turns_is_active_too_and_counte
     watch.start(3)
     clock.advance(1)
     watch.stop()
-    assert meter.active_ms == 3000
+    watch.settle()
+    watch.settle()
+    assert (meter.turns, meter.active_ms) == (2, 3000)
 
 
 def test_the_time_of_the_processor_is_never_more_than_the_time_of_the_wall_between_samples() -> None:
@@ -39,6 +42,7 @@ def test_the_time_of_the_processor_is_never_more_than_the_time_of_the_wall_betwe
         watch.start(0)
         clock.advance(1)
         watch.stop()
+    watch.settle()
     assert 0 <= meter.cpu_ms <= meter.active_ms
     assert meter.turns == SAMPLED
 
@@ -56,6 +60,7 @@ async def test_an_object_that_sleeps_costs_nothing_and_one_that_waits_does(live:
     room.clock.advance(3)
     go.set_result(None)
     await answer
+    assert room.alive.pinned_by() == []
     assert room.meter.active_ms == 3000
     room.clock.advance(50)
     held = room.hold()

@@ -30,7 +30,7 @@ from roost.objects.ending import carry_out
 from roost.objects.handlers import Handlers
 from roost.objects.lifecycle import ENDED, Happening, State, after
 from roost.objects.object_tasks import ObjectTasks
-from roost.objects.pins import pins, unfinished
+from roost.objects.pins import PinnedTime, lingering, pins, unfinished
 from roost.objects.sockets import Sockets
 from roost.objects.streamed_body import StreamedBody
 from roost.objects.surroundings import Surroundings
@@ -61,6 +61,7 @@ class Activation(TurnLoop):
         self.socket_event_ms: int | None = None
         self.constructed = False
         """The constructor has returned; what it started may be under way."""
+        self._pinned_time = PinnedTime(self.meter)
         self._drained: asyncio.Future[None] | None = None
 
     # -- coming to life ------------------------------------------------------------------------------------------------
@@ -247,8 +248,15 @@ class Activation(TurnLoop):
 
     def pinned_by(self) -> list[str]:
         """Why it may not hibernate now, in words: "2 events under way", "active WebSocket", "task poll", …"""
+        self.settle_meter()
+        reasons = pins(self)
+        self._pinned_time.look(lingering(self), self.stopwatch.now(), self.stopwatch.stopped_at)
+        return reasons
+
+    def settle_meter(self) -> None:
+        """Bring the meter up to date: turns and messages are told to it from time to time, not one by one."""
         self.delivery.count()
-        return pins(self)
+        self.stopwatch.settle()
 
     @property
     def idle_since(self) -> float | None:
@@ -286,7 +294,7 @@ class Activation(TurnLoop):
 
     def finish_life(self, happening: Happening) -> None:
         """The end was carried out."""
-        self.delivery.count()
+        self.settle_meter()
         self._move(happening)
         self._nobody_left()
 

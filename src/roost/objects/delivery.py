@@ -42,8 +42,8 @@ class Delivery:
         self._on_message_is_async = False
         self._new_context = activation.tasks.base.copy
         self._root = activation.gate.root
-        self._messages = 0
-        """Since the meter was told."""
+        self._messages = self._bytes = 0
+        """Of messages, since the meter was told."""
         self.unanswered: dict[Fetch, None] = {}
         """Requests that began and have not ended."""
         self.leaving: dict[Fetch, None] = {}
@@ -128,10 +128,8 @@ class Delivery:
     def message(self, event: SocketMessage) -> None:
         """The way of nearly every event, so it is written out: see `benchmarks/turns.py` before changing it."""
         socket, data = event.socket, event.data
-        meter = self._meter
-        meter.messages_in += 1
-        meter.bytes_in += len(data)
         self._messages += 1
+        self._bytes += len(data)
         if not socket.hibernating:
             self._active_message(event)
             return
@@ -148,10 +146,12 @@ class Delivery:
             self.unfinished[task] = socket
 
     def count(self) -> None:
-        """Tell the meter of the messages since the last time; each by itself would pay for a dict of kinds."""
+        """Tell the meter of the messages since the last time."""
         if self._messages:
             self._meter.event("socket_message", self._messages)
-            self._messages = 0
+            self._meter.messages_in += self._messages
+            self._meter.bytes_in += self._bytes
+            self._messages = self._bytes = 0
 
     def _message_done(self, task: ObjectTask) -> None:
         if task.seen:

@@ -4,10 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from roost.meter import Meter
 from roost.objects.lifecycle import State
 
 if TYPE_CHECKING:
     from roost.objects.activation import Activation
+
+
+class PinnedTime:
+    """Meters for how long nothing ran and no event was under way, and yet the object could not sleep, by the reason.
+
+    It learns of it when somebody asks what pins the object, as the host does every second or so; what was between a
+    look and the next turn is not seen.
+    """
+
+    __slots__ = ("_meter", "_reason", "_since")
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._reason: str | None = None
+        self._since = 0.0
+
+    def look(self, reasons: list[str], now: float, last_turn: float) -> None:
+        """Somebody asked, and these are the reasons."""
+        if self._reason is not None:
+            idle = now - max(self._since, last_turn)
+            if idle > 0:
+                self._meter.pinned(self._reason, idle * 1000)
+        # The names of tasks would make a kind each.
+        self._reason = None if not reasons else "task" if reasons[0].startswith("task ") else reasons[0]
+        self._since = now
 
 
 def pins(activation: Activation) -> list[str]:

@@ -100,6 +100,8 @@ class TurnLoop:
         finally:
             gate.running = False
             self._stop()
+            if self.ended:
+                self.stopwatch.settle()
         if not gate.stirred:
             gate.free = True
 
