@@ -42,8 +42,8 @@ class Delivery:
         self._on_message_is_async = False
         self._new_context = activation.tasks.base.copy
         self._root = activation.gate.root
-        self._messages = self._bytes = 0
-        """Of messages, since the meter was told."""
+        self._messages = 0
+        """Events since the meter was told; it keeps their kinds in a dict, which each message would pay for."""
         self.unanswered: dict[Fetch, None] = {}
         """Requests that began and have not ended."""
         self.leaving: dict[Fetch, None] = {}
@@ -128,8 +128,10 @@ class Delivery:
     def message(self, event: SocketMessage) -> None:
         """The way of nearly every event, so it is written out: see `benchmarks/turns.py` before changing it."""
         socket, data = event.socket, event.data
+        meter = self._meter
+        meter.messages_in += 1
+        meter.bytes_in += len(data)
         self._messages += 1
-        self._bytes += len(data)
         if not socket.hibernating:
             self._active_message(event)
             return
@@ -149,9 +151,7 @@ class Delivery:
         """Tell the meter of the messages since the last time."""
         if self._messages:
             self._meter.event("socket_message", self._messages)
-            self._meter.messages_in += self._messages
-            self._meter.bytes_in += self._bytes
-            self._messages = self._bytes = 0
+            self._messages = 0
 
     def _message_done(self, task: ObjectTask) -> None:
         if task.seen:
