@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from benchmarks import measure, report, servers
-from benchmarks.echo import figures
+from benchmarks.echo import rows
 from benchmarks.measure import Candidate
 
 JOINED = Candidate("picows, one write per member and turn", partial(servers.peer, "joined"), "/room")
@@ -21,7 +21,7 @@ CANDIDATES = [
     ),
     Candidate("roost, one process, `ctx.broadcast`", servers.roost_in_one_process, "/broadcast?room=a"),
 ]
-HEADS = ["server", "deliveries a second", "of the first", "p50", "p99", "CPU a delivery"]
+HEADS = ["server", "deliveries a second", "of the first", "p50", "p99", "CPU a delivery", "the first's CPU of that"]
 
 
 def main() -> None:
@@ -33,9 +33,8 @@ def main() -> None:
     )
     for members in (100, 1000):
         found = measure.compare(CANDIDATES, "broadcast", connections=members, senders=10)
-        whole = found[JOINED.name].result.per_second
         page.text(f"{members} members:")
-        page.table(HEADS, [[name, *figures(measured, whole)] for name, measured in found.items()])
+        page.table(HEADS, rows(found, JOINED.name))
     print(page.write())
 
 

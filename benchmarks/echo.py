@@ -14,6 +14,7 @@ CANDIDATES = [
     Candidate("roost run", servers.roost, "/echo?room=*"),
     Candidate("roost run, both cores", partial(servers.roost, cores=servers.BOTH_CORES), "/echo?room=*"),
 ]
+HEADS = ["server", "echoes a second", "of picows", "p50", "p99", "CPU an echo", "picows' CPU of that"]
 
 
 def main() -> None:
@@ -26,28 +27,28 @@ def main() -> None:
     for window in (1, 16):
         found = measure.compare(CANDIDATES, "echo", connections=64, rooms=64, window=window)
         page.text(f"{window} under way per connection:")
-        page.table(["server", "echoes a second", "of picows", "p50", "p99", "CPU an echo"], rows(found))
+        page.table(HEADS, rows(found))
     found = measure.compare(CANDIDATES, "echo", connections=1, rooms=1, window=1)
     page.text("One connection, one message under way, which is the time of one way there and back:")
-    page.table(["server", "echoes a second", "of picows", "p50", "p99", "CPU an echo"], rows(found))
+    page.table(HEADS, rows(found))
     print(page.write())
 
 
-def rows(found: dict[str, measure.Measured]) -> list[list[str]]:
-    """A line for each server; the peer is 100 %."""
-    whole = found[PEER.name].result.per_second
-    return [[name, *figures(measured, whole)] for name, measured in found.items()]
+def rows(found: dict[str, measure.Measured], whole: str = PEER.name) -> list[list[str]]:
+    """A line for each server; that named `whole` is 100 %."""
+    return [[name, *figures(measured, found[whole])] for name, measured in found.items()]
 
 
-def figures(measured: measure.Measured, whole: float) -> list[str]:
+def figures(measured: measure.Measured, whole: measure.Measured) -> list[str]:
     result = measured.result
     rate, latency = result.per_second, result.latency_us
     return [
         report.thousands(rate),
-        report.share(rate, whole),
+        report.share(rate, whole.result.per_second),
         report.duration(latency.p50),
         report.duration(latency.p99),
         f"{measured.cpu_us:.1f} µs",
+        report.share(whole.cpu_us, measured.cpu_us),
     ]
 
 

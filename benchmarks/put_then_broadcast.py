@@ -9,7 +9,7 @@ import time
 
 from benchmarks import measure, report, servers
 from benchmarks.broadcast import HEADS
-from benchmarks.echo import figures
+from benchmarks.echo import rows
 from benchmarks.measure import Candidate
 
 PLAIN = Candidate("`ctx.broadcast`", servers.roost, "/broadcast?room=*")
@@ -25,14 +25,13 @@ def main() -> None:
     )
     for members, rooms in ((100, 1), (100, 10)):
         found = measure.compare(CANDIDATES, "broadcast", connections=members, rooms=rooms, senders=5)
-        whole = found[PLAIN.name].result.per_second
         page.text(
             f"{members} sockets in {rooms} {'room' if rooms == 1 else 'rooms'}, 5 senders a room, as fast as it goes:"
         )
-        page.table(HEADS, [[name, *figures(measured, whole)] for name, measured in found.items()])
+        page.table(HEADS, rows(found, PLAIN.name))
     found = measure.compare(CANDIDATES, "broadcast", connections=20, rooms=1, senders=5, rate=RATE)
     page.text(f"20 sockets in one room, 5 senders, {RATE} messages a second each; latency from when a message was due:")
-    page.table(HEADS, [[n, *figures(m, found[PLAIN.name].result.per_second)] for n, m in found.items()])
+    page.table(HEADS, rows(found, PLAIN.name))
     print(page.write())
 
 
