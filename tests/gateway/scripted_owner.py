@@ -106,12 +106,15 @@ class Owner:
             self.number, next(self._grants), self.incarnation, reference, tags, hibernating, attachment, auto_response
         )
 
-    async def accept(self, *, protocol: str = "", **grant: Any) -> int:
-        """Answer the next request with 101; the number of the socket."""
+    async def accept(self, *, protocol: str = "", join: bool = True, **grant: Any) -> int:
+        """Answer the next request with 101, and count its socket in; the number of the socket."""
         request = await self.take(frames.RequestStart)
         headers = [("Sec-WebSocket-Protocol", protocol)] if protocol else []
         self.respond(request, 101, headers=headers, grant=self.grant(**grant))
-        return (await self.take(frames.SocketOpened)).socket
+        number = (await self.take(frames.SocketOpened)).socket
+        if join:
+            self.send(frames.Joined(number))
+        return number
 
     # -- what happens to hosts -----------------------------------------------------------------------------------------
 

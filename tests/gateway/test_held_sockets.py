@@ -64,10 +64,13 @@ class Registry:
         key: bytes = KEY,
         hibernating: bool = True,
         auto_response: tuple[str, str] | None = None,
+        join: bool = True,
     ) -> tuple[ClientSocket, FakeConnection]:
         grant = SocketGrant(0, 1, 1, ObjectRef("R", key, None), tags, hibernating, None, auto_response)
         socket, connection = self.sockets.add(grant, "", self.owner), FakeConnection()
         socket.connection = connection  # type: ignore[assignment]
+        if join:
+            self.sockets.join(frames.Joined(socket.number))
         return socket, connection
 
     def tagged(self, tag: str | None, *excluded: int, key: bytes = KEY) -> None:
@@ -153,7 +156,7 @@ class TestAutomaticResponses:
         socket.on_message("ping", 4)
         assert connection.pending == [encode_message("pong")]
         assert registry.owner.told == [(socket.number, "auto", registry.clock.now_ms())]
-        assert socket.rolled().auto_response_ms == registry.clock.now_ms()
+        assert socket.rolled(1).auto_response_ms == registry.clock.now_ms()
 
     @pytest.mark.parametrize("data", [b"ping", "ping ", "Ping", "", "pingping"])
     async def test_anything_else_goes_to_the_object(self, registry: Registry, data: Message) -> None:
@@ -192,3 +195,45 @@ class TestAutomaticResponses:
         active, _ = registry.add(hibernating=False, auto_response=("a", "b"))
         active.on_message("a", 1)
         assert registry.owner.told == [(active.number, "a")]
+
+
+class TestBeforeJoining:
+    async def test_a_message_to_a_set_passes_by(self, registry: Registry) -> None:
+        late, at_late = registry.add("red", join=False)
+        registry.tagged(None)
+        registry.tagged("red")
+        assert at_late.pending == []
+        registry.sockets.join(frames.Joined(late.number))
+        registry.sockets.join(frames.Joined(late.number))
+        registry.tagged("red")
+        assert at_late.pending == [X]
+        registry.sockets.join(frames.Joined(12345))
+
+    async def test_everything_else_works(self, registry: Registry) -> None:
+        late, at_late = registry.add("red", auto_response=("ping", "pong"), join=False)
+        registry.sockets.send(frames.Send([late.number], "x"))
+        registry.sockets.auto_respond(frames.AutoRespond(KEY, ("hi", "ho")))
+        late.on_message("hi", 2)
+        late.on_message("for the object", 14)
+        assert at_late.pending == [X, encode_message("ho")]
+        assert registry.owner.told[-1] == (late.number, "for the object")
+        registry.sockets.close_socket(frames.CloseSocket(late.number, 4000, "bye"))
+        assert at_late.closed_with == (4000, "bye")
+
+    async def test_one_that_closes_first_never_joins(self, registry: Registry) -> None:
+        late, at_late = registry.add("red", join=False)
+        registry.sockets.close_socket(frames.CloseSocket(late.number, 4000, "bye"))
+        registry.sockets.join(frames.Joined(late.number))
+        registry.tagged("red")
+        assert at_late.pending == []
+        late.on_closed(4000, "bye", True)
+        assert registry.sockets._groups == {}
+
+    async def test_a_roll_to_another_host_joins_it_and_one_to_the_same_does_not(self, registry: Registry) -> None:
+        late, at_late = registry.add("red", join=False)
+        assert late.rolled(1).opening == (1, 1), "the host and the grant of `add`"
+        registry.tagged(None)
+        assert at_late.pending == []
+        assert late.rolled(2).opening is None
+        registry.tagged(None)
+        assert at_late.pending == [X]

@@ -110,6 +110,41 @@ async def test_a_socket_whose_message_was_not_finished_closes_with_1012_and_the_
         assert {socket.socket for socket in await r.back()} == {quiet_number}, "it was told of the other one already"
 
 
+async def test_a_broadcast_from_before_a_socket_was_accepted_does_not_reach_it() -> None:
+    """The grant comes over the link of another host, and overtakes what its own host had sent before."""
+    async with rooms(owners=2) as r, await RawClient.connect(r.served.port) as client:
+        owner, other = r.served.owners
+        client.send(handshake())
+        await settle()
+        front = next(one for one in (owner, other) if one.has(frames.RequestStart))
+        room = next(one for one in (owner, other) if one is not front)
+        assert room.gateway_end is not None
+        room.gateway_end.hold()
+        room.send(frames.SendToTagged(KEY, None, [], "before its time"))
+        front.respond(await front.take(frames.RequestStart), 101, grant=room.grant())
+        number = (await room.take(frames.SocketOpened)).socket
+        room.send(
+            frames.SendToTagged(KEY, None, [], "still before"),
+            frames.Send([number], "waited"),
+            frames.Joined(number),
+            frames.SendToTagged(KEY, None, [], "after"),
+        )
+        room.gateway_end.release()
+        assert (await client.answer()).status == 101
+        assert [await client.frame() for _ in range(2)] == [(TEXT, b"waited"), (TEXT, b"after")]
+        client.writer.transport.abort()
+
+
+async def test_a_socket_whose_host_dies_before_it_joined_joins_with_the_next() -> None:
+    async with rooms() as r:
+        client, number = await r.open(join=False)
+        await lose(r)
+        (told,) = await r.back()
+        assert (told.socket, told.opening) == (number, None)
+        r.owner.send(frames.SendToTagged(KEY, None, [], "to all"))
+        assert await client.frame() == (TEXT, b"to all")
+
+
 async def test_nothing_behind_an_unfinished_message_reaches_the_next_host() -> None:
     async with rooms() as r:
         client, number = await r.open()

@@ -121,15 +121,36 @@ def test_a_socket_that_was_closed_is_no_member_any_more(place: Place, peers: dic
     ]
 
 
-def test_no_set_is_named_while_a_grant_is_on_its_way(place: Place, peers: dict[int, KeepingPeer]) -> None:
-    sockets = [socket_at(place, n) for n in range(20)]
-    coming = HeldSocket()
+def coming_to(place: Place, *tags: str, hibernating: bool = True) -> HeldSocket:
+    """A socket whose client is on its way."""
+    coming = HeldSocket(tags=tags, hibernating=hibernating)
     place.roll.add(coming)
     place.opening[coming] = None
-    place.outlet.emit([Send("all", [*sockets, coming]), SendToTagged("set", None, [sockets[0]])])
-    numbers = [socket.number for socket in sockets]
-    assert sent(peers[GATEWAY]) == [frames.Send(numbers, "all"), frames.Send(numbers[1:], "set")]
-    assert [effect.data for effect in coming.waiting or () if isinstance(effect, Send)] == ["all", "set"]
+    return coming
+
+
+def test_what_is_sent_to_a_set_waits_for_those_whose_client_is_on_its_way(
+    place: Place, peers: dict[int, KeepingPeer]
+) -> None:
+    sockets = [socket_at(place, n, tags=("t",)) for n in range(20)]
+    coming, untagged, active = coming_to(place, "t"), coming_to(place), coming_to(place, "t", hibernating=False)
+    place.outlet.emit(
+        [
+            Send("all", [*sockets, coming, untagged]),
+            SendToTagged("set", None, [sockets[0]]),
+            SendToTagged("tag", "t", [untagged]),
+            SendToTagged("others", None, [coming]),
+        ]
+    )
+    assert sent(peers[GATEWAY]) == [
+        frames.SendToTagged(place.key, None, [], "all"),
+        frames.SendToTagged(place.key, None, [sockets[0].number], "set"),
+        frames.SendToTagged(place.key, "t", [], "tag"),
+        frames.SendToTagged(place.key, None, [], "others"),
+    ]
+    assert [effect.data for effect in coming.waiting or () if isinstance(effect, Send)] == ["all", "set", "tag"]
+    assert [effect.data for effect in untagged.waiting or () if isinstance(effect, Send)] == ["all", "set", "others"]
+    assert active.waiting is None
 
 
 def test_a_set_is_named_to_each_peer_that_has_members(place: Place, peers: dict[int, KeepingPeer]) -> None:

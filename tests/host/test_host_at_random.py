@@ -71,6 +71,7 @@ class Held:
     def __init__(self, grant: SocketGrant) -> None:
         self.grant = grant
         self.heard: list[int] = []
+        self.joined = False
 
 
 class HoldingGateway:
@@ -94,6 +95,8 @@ class HoldingGateway:
             for number, one in self.held.items()
         ]
         self.choice.shuffle(told)
+        for one in self.held.values():
+            one.joined = True
         peer.send(frames.Roll(told))
         peer.send(frames.RollEnd())
 
@@ -104,8 +107,12 @@ class HoldingGateway:
                     self._hear(number, frame.data)
             elif isinstance(frame, frames.SendToTagged):
                 for number, one in self.held.items():
-                    if (frame.tag is None or frame.tag in one.grant.tags) and number not in frame.excluded:
+                    reached = one.joined and (frame.tag is None or frame.tag in one.grant.tags)
+                    if reached and number not in frame.excluded:
                         self._hear(number, frame.data)
+            elif isinstance(frame, frames.Joined):
+                if frame.socket in self.held:
+                    self.held[frame.socket].joined = True
             elif isinstance(frame, frames.ResponseStart):
                 assert frame.socket is not None, frame
                 self._open(frame.socket)

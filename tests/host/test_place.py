@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from roost.held_socket import CLOSING, HeldSocket
 from roost.host.place import Place
 
 from .parts import GATEWAY, OTHER_GATEWAY, Room, object_id, place_of, socket_at
@@ -30,13 +29,12 @@ def test_members_are_told_by_peer_and_tag() -> None:
     assert {peer: list(members) for peer, members in place.members_tagged("red")} == {GATEWAY: [a]}
 
 
-def test_only_open_hibernating_sockets_are_members() -> None:
+def test_only_hibernating_sockets_are_members_until_they_leave() -> None:
     place, _ = place_of({})
     socket_at(place, 1, hibernating=False)
-    closing = HeldSocket()
-    closing.number = GATEWAY << 32 | 2
-    closing.ready_state = CLOSING
-    place.join(closing)
+    member = socket_at(place, 2)
+    assert list(place.members_tagged(None)) == [(GATEWAY, {member: None})]
+    place.leave(member)
     assert list(place.members_tagged(None)) == []
 
 

@@ -98,7 +98,11 @@ def test_what_waited_is_sent_first_when_the_client_is_there(registry: Registry) 
     registry.place.outlet.emit([Send("early", [socket])])
     assert registry.sockets.opened(grant.grant, NUMBER, "chat")
     registry.place.outlet.emit([Send("late", [socket])])
-    assert registry.peer.frames == [frames.Send([NUMBER], "early"), frames.Send([NUMBER], "late")]
+    assert registry.peer.frames == [
+        frames.Send([NUMBER], "early"),
+        frames.Joined(NUMBER),
+        frames.Send([NUMBER], "late"),
+    ]
     assert (socket.number, socket.protocol, socket.waiting) == (NUMBER, "chat", None)
     assert registry.sockets.by_number[NUMBER] == (registry.place, socket)
 

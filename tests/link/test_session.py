@@ -20,7 +20,7 @@ HOST = Hello(frames.VERSION, "host", 3, 8)
 A_REF = frames.ObjectRef("ROOM", b"k" * 32, "a name")
 A_GRANT = frames.SocketGrant(1, 2, 3, A_REF, ("t",), True, b"a", ("ping", "pong"))
 FROM_PEER: list[Frame] = [
-    frames.Roll([frames.RolledSocket(5, A_REF, ("t", "u"), None, "chat", 17, None)]),
+    frames.Roll([frames.RolledSocket(5, A_REF, ("t", "u"), None, "chat", 17, None, (3, 2))]),
     frames.RollEnd(),
     frames.RequestStart(1, A_REF, "GET", "http://x/", [("a", "b"), ("a", "c")], b"body", True, False, "1.2.3.4:5"),
     frames.BodyChunk(1, b"more", False),
@@ -43,6 +43,7 @@ FROM_OWNER: list[Frame] = [
     frames.Attach(5, None),
     frames.AutoRespond(b"k" * 32, ("ping", "pong")),
     frames.Finished([5, 5, 6]),
+    frames.Joined(5),
     frames.Drain(),
     frames.Goodbye(),
 ]

@@ -5,6 +5,8 @@
 (3) A text equal to the object's automatic request is answered here, in order with all else that is sent, and only
     told. Neither happens on a socket that is closing.
 (4) The object's set lives as long as one of its hibernating sockets; so does its automatic response.
+(5) A message to a set reaches the sockets that the object's host has counted in by then, with `Joined` or by a roll;
+    a socket that is open and not counted in is reached by its number alone. All else holds for it too.
 """
 
 from __future__ import annotations
@@ -32,10 +34,10 @@ class ObjectSockets:
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.open: dict[ClientSocket, None] = {}
-        """Oldest first; those that are closing are not among them."""
+        """Those that have joined, in that order; those that are closing are not among them."""
         self.by_tag: dict[str, dict[ClientSocket, None]] = {}
         self.count = 0
-        """With those that are closing."""
+        """With those that have not joined, and those that are closing."""
         self.auto_response: tuple[str, str] | None = None
         self.auto_request: str | None = None
         self.auto_frame = b""
@@ -74,8 +76,10 @@ class ClientSocket(Account):
         "connection",
         "group",
         "hibernating",
+        "joined",
         "number",
         "object",
+        "opening",
         "owner",
         "protocol",
         "sockets",
@@ -89,6 +93,10 @@ class ClientSocket(Account):
     ) -> None:
         super().__init__()
         self.number = number
+        self.opening = (grant.incarnation, grant.grant)
+        """Which host made its grant, and the grant."""
+        self.joined = False
+        """Whether the host has counted it in."""
         self.object: ObjectRef = grant.object
         self.tags = grant.tags
         self.hibernating = grant.hibernating
@@ -99,8 +107,10 @@ class ClientSocket(Account):
         self.sockets = sockets
         self.owner = owner
 
-    def rolled(self) -> RolledSocket:
-        """As it is told to a host that has come back."""
+    def rolled(self, incarnation: int) -> RolledSocket:
+        """As it is told to a host that is back, which counts it in, unless it is that of before and was about to."""
+        if self.opening[0] != incarnation:
+            self.join()
         return RolledSocket(
             self.number,
             self.object,
@@ -109,7 +119,15 @@ class ClientSocket(Account):
             self.protocol,
             self.auto_response_ms,
             self.group.auto_response,
+            None if self.joined else self.opening,
         )
+
+    def join(self) -> None:
+        """Be reached by what is sent to sets."""
+        if not self.joined:
+            self.joined = True
+            if self.hibernating and self.connection.is_open:
+                self.group.add(self)
 
     def close(self, code: int | None, reason: str = "") -> None:
         """Begin the closing handshake; nothing more is sent on it."""
@@ -165,7 +183,6 @@ class HeldSockets:
         if grant.hibernating:
             socket.group = self._group(grant)
             socket.group.count += 1
-            socket.group.add(socket)
         return socket
 
     def remove(self, socket: ClientSocket) -> None:
@@ -213,6 +230,11 @@ class HeldSockets:
         else:
             connections = [socket.connection for socket in members]
         self._cork.write_all(connections, encode_message(frame.data))
+
+    def join(self, frame: frames.Joined) -> None:
+        socket = self.by_number.get(frame.socket)
+        if socket is not None:
+            socket.join()
 
     def close_socket(self, frame: frames.CloseSocket) -> None:
         socket = self.by_number.get(frame.socket)

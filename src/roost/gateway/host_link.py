@@ -88,6 +88,7 @@ class HostLink:
         self._handlers: dict[type, Callable[[Any], None]] = {
             frames.Send: sockets.send,
             frames.SendToTagged: sockets.send_to_tagged,
+            frames.Joined: sockets.join,
             frames.Finished: self._on_finished,
             frames.ResponseStart: self._on_response_start,
             frames.BodyChunk: self._on_body_chunk,
@@ -147,7 +148,7 @@ class HostLink:
         self._events.link_is_up(self)
 
     def _tell_roll(self, connection: Connection) -> None:
-        rolled = [socket.rolled() for socket in self._owned if socket.hibernating]
+        rolled = [socket.rolled(self.incarnation) for socket in self._owned if socket.hibernating]
         for start in range(0, len(rolled), ROLL_SOCKETS_MAX):
             connection.send(frames.Roll(rolled[start : start + ROLL_SOCKETS_MAX]))
         connection.send(frames.RollEnd())

@@ -52,6 +52,8 @@ class RemoteEnd(msgspec.Struct, eq=False):
     grant: SocketGrant
     attachment: bytes | None
     auto_response: tuple[str, str] | None
+    joined: bool = False
+    """Whether the owner has counted it in, so that sets reach it."""
 
 
 class ClientEnds:
@@ -214,6 +216,8 @@ class ClientEnds:
                 self._deliver(end.number, frame.data)
         elif isinstance(frame, frames.CloseSocket):
             self._end_both(frame.socket, NO_CODE if frame.code is None else frame.code, frame.reason)
+        elif isinstance(frame, frames.Joined) and frame.socket in self._remote:
+            self._remote[frame.socket].joined = True
         elif isinstance(frame, frames.Attach) and frame.socket in self._remote:
             self._remote[frame.socket].attachment = frame.attachment
         elif isinstance(frame, frames.AutoRespond):
@@ -229,7 +233,8 @@ class ClientEnds:
         return [
             end
             for end in self._remote.values()
-            if end.grant.object.key == frame.object
+            if end.joined
+            and end.grant.object.key == frame.object
             and end.grant.hibernating
             and (frame.tag is None or frame.tag in end.grant.tags)
             and end.number not in excluded
@@ -237,11 +242,13 @@ class ClientEnds:
 
     def rolled(self, owner: int) -> list[RolledSocket]:
         """Those whose other end is an object of that host, to be told to it when it has come back."""
-        return [
-            RolledSocket(end.number, end.grant.object, end.grant.tags, end.attachment, "", None, end.auto_response)
-            for end in self._remote.values()
-            if end.grant.host == owner
-        ]
+        return [_rolled(end) for end in self._remote.values() if end.grant.host == owner]
+
+    def owner_is(self, owner: int, incarnation: int) -> None:
+        """The link to that host is there; if it is another one than before, its roll has counted all ends in."""
+        for end in self._remote.values():
+            if end.grant.host == owner and end.grant.incarnation != incarnation:
+                end.joined = True
 
     def owner_lost(self, owner: int, *, goodbye: bool) -> None:
         """The link to the owner is gone; with `goodbye` it had finished everything."""
@@ -293,3 +300,9 @@ class ClientEnds:
         coming, self._coming = self._coming, deque()
         for call in coming:
             call()
+
+
+def _rolled(end: RemoteEnd) -> RolledSocket:
+    opening = None if end.joined else (end.grant.incarnation, end.grant.grant)
+    grant = end.grant
+    return RolledSocket(end.number, grant.object, grant.tags, end.attachment, "", None, end.auto_response, opening)

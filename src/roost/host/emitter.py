@@ -4,9 +4,10 @@
 #
 #  (1) Frames of one peer have the order of the effects.
 #  (2) A broadcast is one frame a peer: the name of a set, with those left out, where that is shorter; else a list.
-#  (3) A set is named only when it reaches exactly the sockets that the object meant: see `Place.opening`.
+#  (3) A set reaches exactly the sockets that the object meant: it is what this host has told the peer to count in, at
+#      that place among the frames (`Place.members`).
 #  (4) What is meant for a socket whose client is not connected yet waits in the socket, up to a bound, and is sent
-#      first.
+#      first, by the socket's number; then the peer is told to count it in.
 #  (5) `Finished` is gathered by the peer, and goes out after all that was sent before it.
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Emitter:
 
     def _to_many(self, effect: Send) -> None:
         sockets = effect.sockets
-        if len(sockets) >= SET_FROM and not self._place.opening and self._as_set(effect):
+        if len(sockets) >= SET_FROM and self._as_set(effect):
             return
         self._to_list(sockets, effect.data)
 
@@ -146,19 +147,17 @@ class Emitter:
     def _send_to_tagged(self, effect: SendToTagged) -> None:
         place = self._place
         excluded = set(effect.excluded)
-        if place.opening:
-            self._to_list(self._reached(effect.tag, excluded), effect.data)
-            return
+        for socket in self._opening(effect.tag):
+            if socket not in excluded:
+                self._wait(socket, Send(effect.data, [socket]))
         for peer, members in place.members.items():
             left_out = [s for s in excluded if s in members.sockets and (effect.tag is None or effect.tag in s.tags)]
             if len(left_out) < members.count(effect.tag):
                 self._to_set(peer, effect.tag, left_out, effect.data)
 
-    def _reached(self, tag: str | None, excluded: set[HeldSocket]) -> list[HeldSocket]:
-        place = self._place
-        members = [socket for _, tagged in place.members_tagged(tag) for socket in tagged]
-        opening = [s for s in place.opening if s.hibernating and (tag is None or tag in s.tags)]
-        return [socket for socket in (*members, *opening) if socket not in excluded]
+    def _opening(self, tag: str | None) -> list[HeldSocket]:
+        opening = self._place.opening
+        return [s for s in opening if s.hibernating and (tag is None or tag in s.tags)]
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 

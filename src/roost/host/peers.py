@@ -47,6 +47,9 @@ class Ends(Protocol):
     def rolled(self, owner: int) -> list[frames.RolledSocket]:
         """Those whose other end is an object of that host, to be told to it when it has come back."""
 
+    def owner_is(self, owner: int, incarnation: int) -> None:
+        """The link to the owner is there, and this is who it is."""
+
     def take(self, frame: Frame) -> None:
         """What the owner does to the sockets."""
 
@@ -313,8 +316,8 @@ class OwnerLink:
     def _goodbye(self, _: frames.Goodbye) -> None:
         self._good_bye = True
 
-    def _hello(self, _: frames.Hello) -> None:
-        """The connection keeps it."""
+    def _hello(self, frame: frames.Hello) -> None:
+        self._ends.owner_is(self._owner, frame.incarnation)
 
     def _on_writable(self, writable: bool) -> None:
         if writable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from roost.held_socket import OPEN, HeldSocket, SocketRoll
+from roost.held_socket import HeldSocket, SocketRoll
 from roost.ids import ObjectId
 from roost.link.frames import ObjectRef
 
@@ -44,10 +44,10 @@ class Place:
         self.activation: Activation | None = None
         self.roll = SocketRoll()
         self.members: dict[int, SocketRoll] = {}
-        """By peer, those of the roll that a set reaches there: hibernating, connected, not closed by us."""
+        """By peer, those of the roll that a set reaches there: hibernating, connected, not closed by us. The peer
+        counts in the same ones, as it is told."""
         self.opening: dict[HeldSocket, None] = {}
-        """Sockets whose grant is on its way to a client. While there are any, the peer's set may hold one that is not
-        yet in `members`, so a broadcast must name its sockets."""
+        """Sockets whose grant is on its way to a client. No set reaches them."""
         self.requests = 0
         """Requests that were delivered and not yet answered, and the bytes of their bodies."""
         self.requests_size = 0
@@ -68,7 +68,7 @@ class Place:
     def join(self, socket: HeldSocket) -> None:
         """The socket is connected: sets reach it from now on."""
         self.opening.pop(socket, None)
-        if socket.hibernating and socket.ready_state == OPEN:
+        if socket.hibernating:
             self.members.setdefault(socket.number >> PEER_SHIFT, SocketRoll()).add(socket)
 
     def leave(self, socket: HeldSocket) -> None:

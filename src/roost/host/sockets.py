@@ -125,7 +125,8 @@ class Sockets:
         return grant
 
     def opened(self, grant_number: int, number: int, protocol: str) -> bool:
-        """The client of a grant is connected. What waited for it is sent now. False when there is no such grant."""
+        """The client of a grant is connected. What waited for it is sent now, and the peer counts it in. False when
+        there is no such grant."""
         grant = self._take_grant(grant_number)
         if grant is None:
             return False
@@ -137,6 +138,9 @@ class Sockets:
         waiting, socket.waiting = socket.waiting, None
         if waiting:
             place.outlet.emit(cast("list[Effect]", waiting))
+        peer = self.peers.get(number >> PEER_SHIFT)
+        if peer is not None:
+            peer.send(frames.Joined(number))
         return True
 
     def drop_grant(self, grant_number: int) -> None:

@@ -10,6 +10,11 @@ loop turn.
     else.
 (4) `Finished` names a socket once for every `SocketMessage` of it, after all that the message caused.
 (5) After `Drain` the peer sends nothing but one `Drained`; the owner then sends what is left and `Goodbye`.
+(6) The owner answers each `SocketOpened` with what it had for the socket until then, and with `Joined`. A frame that
+    names a set of sockets means those that have joined, and no other: grants travel by other ways than sets do, so a
+    socket can be open before a set frame that was made before it was even accepted.
+(7) A roll joins all the sockets that it tells, except one told with a grant that the owner still knows: that is opened
+    by it, as by `SocketOpened`.
 """
 
 from __future__ import annotations
@@ -62,6 +67,8 @@ class RolledSocket(msgspec.Struct, array_like=True, frozen=True, gc=False):
     protocol: str
     auto_response_ms: int | None
     auto_response: tuple[str, str] | None
+    opening: tuple[int, int] | None = None
+    """The incarnation of the owner that made its grant, and the grant, while that owner has not said `Joined`."""
 
 
 # -- both ways ---------------------------------------------------------------------------------------------------------
@@ -227,6 +234,12 @@ class Finished(_Frame, frozen=True, tag=36):
     sockets: list[int]
 
 
+class Joined(_Frame, frozen=True, tag=39):
+    """The answer to `SocketOpened`: from here on, sets reach the socket."""
+
+    socket: int
+
+
 class Drain(_Frame, frozen=True, tag=37):
     pass
 
@@ -241,6 +254,6 @@ FromPeer: TypeAlias = (
 )  # fmt: skip
 FromOwner: TypeAlias = (
     Hello | BodyChunk | BodyCredit | StreamReset | ResponseStart | Send | SendToTagged | CloseSocket | Attach
-    | AutoRespond | Finished | Drain | Goodbye
+    | AutoRespond | Finished | Joined | Drain | Goodbye
 )  # fmt: skip
 Frame: TypeAlias = FromPeer | FromOwner
