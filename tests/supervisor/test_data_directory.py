@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import subprocess
@@ -44,6 +45,19 @@ def test_a_directory_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> Non
         claim(tmp_path / "file" / "data")
     with pytest.raises(DataDirectoryError, match="the data directory cannot be used: File exists"):
         claim(tmp_path / "file")
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_the_directory_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", refuse)
+        with pytest.raises(DataDirectoryError, match=r"No space left on device \(.*lock\); make room on its disk"):
+            claim(tmp_path)
+    claim(tmp_path).close()
 
 
 def test_it_remembers_with_how_many_hosts_it_was_written_and_recovers_for_another_number(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -23,6 +24,8 @@ from roost.supervisor.messages import Sockets
 SOCKET_PATH_BYTES_MAX = 100  # of sun_path's 108 on Linux and 104 elsewhere, with the closing zero
 _LONGEST_SOCKET = "/run/host-255.sock"
 _ELSEWHERE = "sockets"
+_NOT_ALLOWED = "roost must be allowed to write there"
+_HINTS: dict[int | None, str] = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on its disk")
 
 
 class Processes(msgspec.Struct, frozen=True):
@@ -104,7 +107,7 @@ class DataDirectory:
 def claim(path: str | os.PathLike[str]) -> DataDirectory:
     """Create the directory where it is not there, and lock it.
 
-    Raises DataDirectoryError when it cannot be written to, or when another roost uses it.
+    Raises DataDirectoryError when it cannot be written to, the disk is full, or another roost uses it.
     """
     directory = Path(path)
     with _translated(directory):
@@ -122,8 +125,13 @@ def claim(path: str | os.PathLike[str]) -> DataDirectory:
             f"the data directory {directory} is in use by another roost{f' (process {holder})' if holder else ''}; "
             "stop that one, or use another directory, as in `--data DIR`"
         ) from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    try:
+        with _translated(directory / "lock"):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    except DataDirectoryError:
+        os.close(lock)
+        raise
     return DataDirectory(directory, lock)
 
 
@@ -141,5 +149,5 @@ def _translated(path: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename or path
         raise DataDirectoryError(
-            f"the data directory cannot be used: {error.strerror} ({where}); roost must be allowed to write there"
+            f"the data directory cannot be used: {error.strerror} ({where}); {_HINTS.get(error.errno, _NOT_ALLOWED)}"
         ) from error
