@@ -101,3 +101,18 @@ async def test_a_response_passes_through_an_object_with_its_socket(tmp_path: Pat
         assert grant.object.binding == "ROOM"
         gateway.open(grant)
         await settle()
+
+
+async def test_a_call_that_roost_fails_to_deliver_fails_and_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host_of(tmp_path, Room) as host:
+
+        def fail(*_: Any) -> None:
+            raise ZeroDivisionError("a mistake")
+
+        monkeypatch.setattr(host.activations, "place", fail)
+        reported = host.observer.wait_for("object.uncalled")
+        with pytest.raises(ZeroDivisionError):
+            await host.env.ROOM.get_by_name("x").fetch("http://x/")
+        assert reported.done()

@@ -38,3 +38,14 @@ def test_it_does_not_wait_for_ever() -> None:
     clock.advance(0.2)
     roll_call.rolled(0)
     assert calls == [1]
+
+
+def test_a_host_that_ends_before_it_was_over_admits_nobody() -> None:
+    clock = HandClock()
+    called: list[int] = []
+    call = RollCall([0], seconds_max=2, clock=clock)
+    call.start()
+    call.when_complete(lambda: called.append(1))
+    call.close()
+    clock.advance(3)
+    assert called == []

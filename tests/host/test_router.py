@@ -79,3 +79,14 @@ async def test_a_call_from_another_thread_is_refused() -> None:
 
     with pytest.raises(InvalidStateError, match="not from another thread"):
         await asyncio.to_thread(call)
+
+
+async def test_a_call_whose_way_cannot_be_found_fails() -> None:
+    hosts = Hosts()
+
+    def nowhere(*_: Any) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    hosts.fetch_remote = nowhere  # type: ignore[method-assign, assignment]
+    with pytest.raises(ZeroDivisionError):
+        await hosts.router().fetch(id_on(1), Request("http://x/"))

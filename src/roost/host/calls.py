@@ -117,7 +117,11 @@ class Calls:
             if not reply.done():
                 reply.set_exception(error)
 
-        self._fetch(self._activations.place(object_id), request, replied, failed)
+        try:
+            self._fetch(self._activations.place(object_id), request, replied, failed)
+        except Exception as error:  # noqa: BLE001 - the loop calls this: raising here would leave the caller waiting
+            self._observer.report("object.uncalled", "a call could not be delivered", error, id=object_id)
+            failed(error)
 
     def _fetch(
         self,

@@ -41,6 +41,11 @@ class RollCall:
         else:
             self._callbacks.append(callback)
 
+    def close(self) -> None:
+        """The host ends before it was over: what waits for it is never called."""
+        self._callbacks.clear()
+        self.end()
+
     def end(self) -> None:
         """Wait no longer."""
         self.complete = True

@@ -54,10 +54,15 @@ class Router:
         return reply
 
     def _send(self, loop: asyncio.AbstractEventLoop, object_id: ObjectId, request: Request, reply: Reply) -> None:
-        owner = self._directory.owner(object_id.key)
-        if owner != self._number:
-            ref = ObjectRef(object_id.binding, object_id.key, object_id.name)
-            self._there.fetch_remote(owner, ref, request, reply)
+        try:
+            owner = self._directory.owner(object_id.key)
+            if owner != self._number:
+                ref = ObjectRef(object_id.binding, object_id.key, object_id.name)
+                self._there.fetch_remote(owner, ref, request, reply)
+                return
+        except Exception as error:  # noqa: BLE001 - effects are leaving, and the caller waits for its answer
+            if not reply.done():
+                reply.set_exception(error)
             return
         # In a turn of its own: the caller may be in the middle of a step of another object.
         loop.call_soon(self._here.fetch_local, object_id, request, reply)
