@@ -35,6 +35,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     critical_section_depth_max: int = 64
     output_gate_seconds_max: float = 30.0
     idle_seconds: float = 10.0  # without work, before an object hibernates
+    construction_tries_max: int = 3  # that may fail, before the message that waits first closes its socket with 1011
+    construction_retry_seconds: float = 0.25  # after the first that failed; doubled after each
     wait_until_seconds_max: float = 900.0
     inbox_bytes_max: int = 16 * 1024 * 1024  # per object; beyond it the senders are not read
     inbox_events_max: int = 10_000  # per object; beyond it requests get OverloadedError
@@ -72,6 +74,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     blocked_seconds_max: float = 1.0  # of a loop that does not turn, before it is reported with its stack
 
     # processes
+    child_silence_seconds_max: float = 30.0  # of a process that serves and does not answer; then it is killed; 0: never
     drain_seconds_max: float = 30.0
     host_wait_seconds_max: float = 10.0  # how long a request waits for a host that is being replaced; then 503
 

@@ -74,19 +74,31 @@ from roost.node.channel import take_standard_input
 import sys, time
 channel = take_standard_input()
 print(repr(sys.stdin.read()), flush=True)
-with channel.leaving_when_orphaned():
+with channel.leaving_when_orphaned(float(sys.argv[1])):
     time.sleep(600)
 """
 
 
-def test_standard_input_is_empty_for_the_app_and_an_import_that_hangs_does_not_outlive_the_supervisor() -> None:
+@pytest.mark.parametrize("grace", ["0", "0.01"])
+def test_standard_input_is_empty_for_the_app_and_code_that_hangs_does_not_outlive_the_supervisor(grace: str) -> None:
     ours, theirs = socket.socketpair()
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT], stdin=theirs.fileno(), stdout=subprocess.PIPE, env=environ
+        [sys.executable, "-c", SCRIPT, grace], stdin=theirs.fileno(), stdout=subprocess.PIPE, env=environ
     ) as child:
         theirs.close()
         assert child.stdout is not None
         assert child.stdout.readline() == b"''\n"
         ours.close()
         assert child.wait(60) == 0
+
+
+def test_code_that_ends_by_itself_is_left_to_it(ends: tuple[socket.socket, Channel]) -> None:
+    supervisor, channel = ends
+    with channel.leaving_when_orphaned():
+        pass
+    supervisor.close()
+    with pytest.raises(EOFError):
+        channel.read_start()
+    with channel.leaving_when_orphaned(grace_seconds=600):
+        pass  # it is not too late to end while the time runs

@@ -99,8 +99,16 @@ class Shop:
     async def launch_host(self, number: int, broken: Raised | None) -> Child:
         return await self.launch("host", number, broken)
 
-    def slot(self, *, placeholder: bool = False) -> Slot:
-        return Slot("host", 0, self.launch_host, self.told, placeholder=placeholder, sleep=self.sleep)
+    def slot(self, *, placeholder: bool = False, silence_seconds: float = 0.0) -> Slot:
+        return Slot(
+            "host",
+            0,
+            self.launch_host,
+            self.told,
+            placeholder=placeholder,
+            silence_seconds=lambda: silence_seconds,
+            sleep=self.sleep,
+        )
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -1,7 +1,8 @@
 """A child process that speaks the control protocol and does nothing else. What the app's file says is what it does:
 
 `works`; `broken` (does not import); `locked` (its data is in use); `dies` (once it serves); `hangs` (imports for ever);
-`stubborn` (does not end when told to); `garbage` (says what is no message). Every step is noted in DATA/steps.
+`stubborn` (does not end when told to); `stops` (by SIGSTOP); `garbage` (says what is no message). Every step but a ping
+is noted in DATA/steps.
 """
 
 import json
@@ -49,7 +50,8 @@ if does == "garbage":
 say(type="ready")
 for line in lines:
     message = json.loads(line)
-    note(message["type"])
+    if message["type"] != "ping":
+        note(message["type"])
     match message["type"]:
         case "serve" if does == "locked":
             say(type="failed", kind="data", message="DIR is in use")
@@ -58,6 +60,10 @@ for line in lines:
             say(type="serving")
             if does == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if does == "stops":
+                os.kill(os.getpid(), signal.SIGSTOP)
+        case "ping":
+            say(type="pong")
         case "ask" if start["role"] == "host":
             say(
                 type="answer",

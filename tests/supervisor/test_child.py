@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
 
@@ -75,6 +76,17 @@ async def test_a_child_that_is_silent_gives_no_report(shop: Any) -> None:
     shop.does("hangs")
     child = await shop.launch()
     assert await child.ask(0.01) is None
+
+
+async def test_a_child_answers_a_ping_unless_it_is_stopped(shop: Any) -> None:
+    child = await shop.launch()
+    await child.ready()
+    assert await child.answers(60)
+    assert await child.answers(60)
+    os.kill(child.pid, signal.SIGSTOP)
+    assert not await child.answers(0.01)
+    os.kill(child.pid, signal.SIGCONT)
+    assert await child.answers(60)
 
 
 def test_an_exit_is_described_in_words() -> None:

@@ -146,6 +146,36 @@ async def test_a_new_version_is_tried_at_once_where_the_old_one_waits_to_be_trie
         assert len(shop.children) == 3
 
 
+async def test_a_process_that_is_stopped_is_killed_and_another_started(shop: Any, kept: Any) -> None:
+    shop.does("stops")
+    slot = shop.slot(silence_seconds=0.04)
+    async with kept(slot):
+        first = slot.child
+        shop.does("works")
+        await shop.told.until(f"host 0 (process {first.pid}) has not answered for 0.04 s and is killed")
+        await shop.told.until(f"host 0 (process {first.pid}) was killed by SIGKILL; starting another")
+        assert not first.alive
+        await (await shop.child(2)).serving()
+
+
+async def test_a_process_that_takes_its_time_to_finish_is_not_taken_for_a_silent_one(shop: Any, kept: Any) -> None:
+    shop.does("stops")
+    slot = shop.slot(silence_seconds=0.04)
+    await slot.begin()
+    shop.does("works")
+    replacing = asyncio.create_task(slot.replace(0.2))  # as if it drained so long
+    while slot.child is shop.children[0]:  # noqa: ASYNC110 - the swap has begun once it is another
+        await asyncio.sleep(0.01)
+    keeping = asyncio.create_task(slot.keep())
+    await replacing
+    assert shop.told.lines == [
+        f"warn: host 0 (process {shop.children[0].pid}) did not finish within 0.2 s and was killed"
+    ]
+    keeping.cancel()
+    await asyncio.wait({keeping})
+    await slot.kill()
+
+
 async def test_an_end_is_waited_for_and_no_other_follows(shop: Any) -> None:
     slot = shop.slot()
     await slot.begin()

@@ -122,10 +122,8 @@ async def test_in_development_an_app_that_does_not_import_waits_to_be_mended(run
 
 async def test_in_development_a_saved_file_is_a_deploy(runs: Runs, shop: Any) -> None:
     async with runs.serving(reload=True):
-        deployed = asyncio.create_task(shop.told.until("the new version of app.py serves"))
-        while not deployed.done():  # a watch takes a moment to begin, and nothing says when it has
-            shop.app.write_text("works")
-            await asyncio.wait({deployed}, timeout=1)
+        shop.app.write_text("works")
+        await shop.told.until("the new version of app.py serves")
         assert "note: app.py changed" in shop.told.lines
 
 

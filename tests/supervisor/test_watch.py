@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
 import py_compile
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from roost.config import Settings
+from roost.errors import ConfigurationError
 from roost.supervisor.watch import Watch, forget_bytecode
 
 
@@ -62,25 +62,27 @@ async def test_saved_files_are_told_from_the_app_and_from_its_pyproject(tmp_path
     pyproject.write_text("")
     (directory / "app.py").write_text("")
     await asyncio.sleep(0.1)  # what was written before the watch begins is nothing new
-    async with contextlib.aclosing(watch.changes()) as changes:
-        first = asyncio.ensure_future(anext(changes))
-        rewriting = asyncio.create_task(rewrite_for_ever(directory / "app.py"))
-        assert await first == {directory / "app.py"}
-        rewriting.cancel()
-        rewriting = asyncio.create_task(rewrite_for_ever(pyproject))
-        while await anext(changes) != {pyproject}:
-            pass
-        rewriting.cancel()
+    async with watch:
+        save(directory / "app.py")
+        assert await watch.next() == {directory / "app.py"}
+        save(pyproject)
+        assert await watch.next() == {pyproject}
+        save(directory / "app.py")
+        assert await watch.next() == {directory / "app.py"}
 
 
-async def rewrite_for_ever(path: Path) -> None:
-    """A watch takes a moment to begin, and nothing says when it has."""
-    count = 0
-    while True:
-        count += 1
-        (path.parent / "new").write_text(f"# {count}\n")
-        (path.parent / "new").replace(path)  # as editors save
-        await asyncio.sleep(0.5)
+def save(path: Path) -> None:
+    """As editors do it."""
+    (path.parent / "new").write_text("# changed\n")
+    (path.parent / "new").replace(path)
+
+
+async def test_a_directory_that_cannot_be_watched_is_a_clear_error(tmp_path: Path) -> None:
+    watch = watch_of(tmp_path / "app")
+    (tmp_path / "app").rmdir()
+    async with watch:
+        with pytest.raises(ConfigurationError, match="app cannot be watched for changes: "):
+            await watch.next()
 
 
 def test_bytecode_of_changed_sources_is_forgotten(tmp_path: Path) -> None:

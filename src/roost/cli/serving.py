@@ -42,7 +42,7 @@ def serve_until_stopped(read_settings: Callable[[], Settings], terminal: Termina
 
 
 def for_development(settings: Settings) -> Settings:
-    """With errors shown to clients, and no long wait for objects at a reload."""
+    """With errors shown to clients, no long wait for objects at a reload, and no end to a halt at a breakpoint."""
     seconds = min(RELOAD_DRAIN_SECONDS, settings.limits.drain_seconds_max)
-    limits = msgspec.structs.replace(settings.limits, drain_seconds_max=seconds)
+    limits = msgspec.structs.replace(settings.limits, drain_seconds_max=seconds, child_silence_seconds_max=0.0)
     return msgspec.structs.replace(settings, debug=True, limits=limits)

@@ -21,9 +21,9 @@ from roost.supervisor.messages import (
     encode,
 )
 
-_POLL_MS = 500
 ORPHANED = Stop(seconds=30.0)
 """What a child is told when nobody is there any more to tell it."""
+ORPHAN_SPARE_SECONDS = 2.0  # beyond that; a child that user code blocks is then ended, since it may hold a lock
 
 
 class Channel:
@@ -56,23 +56,24 @@ class Channel:
                 self._control.sendall(encode(message))
 
     @contextlib.contextmanager
-    def leaving_when_orphaned(self) -> Iterator[None]:
-        """Within the block, which may run code that never returns, end the process when the supervisor is gone."""
-        done = threading.Event()
-        watcher = threading.Thread(target=self._watch, args=(done,), name="roost orphan watch", daemon=True)
+    def leaving_when_orphaned(self, grace_seconds: float = 0.0) -> Iterator[None]:
+        """Within the block, which may run code that never returns, end the process when the supervisor is gone.
+
+        `grace_seconds` is the time that the block then has to end by itself.
+        """
+        done, end = os.pipe()
+        control = os.dup(self._control.fileno())  # the loop, which is given the other, closes it as it likes
+        watcher = threading.Thread(
+            target=_leave_when_hung_up, args=(control, done, grace_seconds), name="roost orphan watch", daemon=True
+        )
         watcher.start()
         try:
             yield
         finally:
-            done.set()
+            os.close(end)
             watcher.join()
-
-    def _watch(self, done: threading.Event) -> None:
-        poll = select.poll()
-        poll.register(self._control.fileno(), 0)  # a hang-up is always told
-        while not done.is_set():
-            if poll.poll(_POLL_MS):
-                os._exit(0)
+            os.close(done)
+            os.close(control)
 
     def stop(self) -> None:
         """As if the supervisor had said `Stop`: `messages` ends."""
@@ -99,6 +100,17 @@ class Channel:
         finally:
             reading.cancel()
             stopping.cancel()
+
+
+def _leave_when_hung_up(control: int, done: int, grace_seconds: float) -> None:
+    poll = select.poll()
+    poll.register(control, 0)  # 0: nothing but a hang-up, which is always told
+    poll.register(done, 0)
+    if done in dict(poll.poll()):
+        return
+    poll.unregister(control)
+    if not poll.poll(grace_seconds * 1000):
+        os._exit(0)
 
 
 def take_standard_input() -> Channel:

@@ -12,10 +12,10 @@ from typing import Any, Protocol, TypeAlias
 import setproctitle
 
 from roost.errors import AppLoadError, ConfigurationError, LinkError, RoostError, StorageError
-from roost.node.channel import Channel, take_standard_input
+from roost.node.channel import ORPHAN_SPARE_SECONDS, ORPHANED, Channel, take_standard_input
 from roost.node.logs import log_to_stderr
 from roost.node.raised import raised_from
-from roost.supervisor.messages import Answer, Ask, Drain, Failed, Ready, Serve, Serving, Start, Stop
+from roost.supervisor.messages import Answer, Ask, Drain, Failed, Ping, Pong, Ready, Serve, Serving, Start, Stop
 
 
 class Role(Protocol):
@@ -62,7 +62,8 @@ def run(start: Start, channel: Channel) -> int:
         channel.say(failed_from(error))
         return 1
     channel.say(Ready())
-    return run_on_loop(converse(role, channel))
+    with channel.leaving_when_orphaned(ORPHANED.seconds + ORPHAN_SPARE_SECONDS):
+        return run_on_loop(converse(role, channel))
 
 
 def run_on_loop(main: Coroutine[Any, Any, int]) -> int:
@@ -107,6 +108,8 @@ async def converse(role: Role, channel: Channel) -> int:
                         return 1
                     serving = True
                     channel.say(Serving())
+                case Ping():
+                    channel.say(Pong())
                 case Ask(number):
                     channel.say(Answer(number, role.report() if serving else None))
                 case Drain(seconds) if serving:

@@ -18,6 +18,8 @@ from roost.supervisor.messages import (
     Ask,
     ControlError,
     Failed,
+    Ping,
+    Pong,
     Ready,
     Serving,
     Start,
@@ -53,6 +55,7 @@ class Child:
         loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = loop.create_future()
         self._serving: asyncio.Future[None] = loop.create_future()
+        self._word = asyncio.Event()
         self._numbers = itertools.count()
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._failed: Failed | None = None
@@ -92,11 +95,23 @@ class Child:
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         self.tell(Ask(number))
         try:
-            return await asyncio.wait_for(answer, seconds)
+            async with asyncio.timeout(seconds):
+                return await answer
         except TimeoutError:
             return None
         finally:
             del self._answers[number]
+
+    async def answers(self, seconds: float) -> bool:
+        """Ping it: whether it says something within so many seconds. Only one that serves is sure to."""
+        self._word.clear()
+        self.tell(Ping())
+        try:
+            async with asyncio.timeout(seconds):  # not wait_for: on 3.11 that can swallow a cancellation
+                await self._word.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def exited(self) -> int:
         """Its status once it is gone: 0 and up as it chose, below 0 the signal that killed it."""
@@ -105,7 +120,8 @@ class Child:
     async def ended(self, seconds: float) -> bool:
         """Wait for its end; when it takes longer, kill it. Whether it ended by itself."""
         try:
-            await asyncio.wait_for(self.exited(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.exited()
         except TimeoutError:
             await self.kill()
             return False
@@ -138,7 +154,9 @@ class Child:
                 self._process.kill()
 
     def _hear(self, line: bytes) -> None:
-        match decode_from_child(line):
+        message = decode_from_child(line)
+        self._word.set()
+        match message:
             case Ready():
                 _succeed(self._ready)
             case Serving():
@@ -150,6 +168,8 @@ class Child:
                 answer = self._answers.get(number)
                 if answer is not None and not answer.done():
                     answer.set_result(report)
+            case Pong():
+                pass  # that it spoke is all it says
 
     def _give_up(self, status: int) -> None:
         """Nobody waits for what will not come."""

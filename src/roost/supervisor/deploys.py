@@ -45,11 +45,11 @@ class Deploys:
 
     async def watch(self, source: Watch) -> None:
         """Ask whenever source files have changed."""
-        async with contextlib.aclosing(source.changes()) as changes:
-            async for changed in changes:
-                forget_bytecode(changed)
-                self._reporter.note(f"{', '.join(sorted(path.name for path in changed))} changed")
-                self.ask()
+        while True:
+            changed = await source.next()
+            forget_bytecode(changed)
+            self._reporter.note(f"{', '.join(sorted(path.name for path in changed))} changed")
+            self.ask()
 
     async def run(self, hosts: Sequence[Slot], drain_seconds: Callable[[], float]) -> None:
         """Deploy whenever asked to, until cancelled; a deploy that has begun to replace hosts is then finished."""

@@ -14,6 +14,8 @@ Standard input is a Unix socket pair, so that it carries both directions and sta
 #  (4) On `Stop` a gateway closes its sockets and exits with status 0; a host does as on `Drain`.
 #  (5) The end of the stream means that the other side is gone: a child then stops by itself, in order.
 #  (6) `Ask` is answered by one `Answer` with the same number, at any time after `Serving`.
+#  (7) `Ping` is answered by `Pong`, from `Serving` until `Drain` or `Stop`, on the loop that does the work: a child
+#      that does not answer does not work either, and is killed.
 
 from __future__ import annotations
 
@@ -93,11 +95,19 @@ class Ask(msgspec.Struct, frozen=True, tag="ask"):
     number: int
 
 
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    pass
+
+
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
     pass
 
 
 class Serving(msgspec.Struct, frozen=True, tag="serving"):
+    pass
+
+
+class Pong(msgspec.Struct, frozen=True, tag="pong"):
     pass
 
 
@@ -115,8 +125,8 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     report: Any
 
 
-ToChild: TypeAlias = Start | Serve | Drain | Stop | Ask
-FromChild: TypeAlias = Ready | Serving | Failed | Answer
+ToChild: TypeAlias = Start | Serve | Drain | Stop | Ask | Ping
+FromChild: TypeAlias = Ready | Serving | Failed | Answer | Pong
 
 _ENCODER = msgspec.json.Encoder()
 _TO_CHILD: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)

@@ -42,11 +42,20 @@ class Processes:
         self._command = command
         first = settings()
         self.hosts = [
-            Slot("host", number, self._launch_host, reporter, placeholder=placeholder, sleep=sleep)
+            Slot(
+                "host",
+                number,
+                self._launch_host,
+                reporter,
+                placeholder=placeholder,
+                silence_seconds=self._silence_seconds,
+                sleep=sleep,
+            )
             for number in range(first.hosts)
         ]
         self.gateways = [
-            Slot("gateway", number, self._launch_gateway, reporter, sleep=sleep) for number in range(first.gateways)
+            Slot("gateway", number, self._launch_gateway, reporter, silence_seconds=self._silence_seconds, sleep=sleep)
+            for number in range(first.gateways)
         ]
 
     @property
@@ -78,6 +87,9 @@ class Processes:
         settings = self._settings()
         reports = await asyncio.gather(*map(_report, (*self.hosts, *self.gateways)))
         return SystemReport(settings.app_name, self.url, settings.data, os.getpid(), list(reports))
+
+    def _silence_seconds(self) -> float:
+        return self._settings().limits.child_silence_seconds_max
 
     async def _launch_host(self, number: int, broken: Raised | None) -> Child:
         return await start_child(Start("host", number, self._settings(), self._sockets, broken=broken), self._command)

@@ -6,7 +6,8 @@
 #  (2) A process that dies is replaced, at once the first time and ever more slowly while it keeps dying.
 #  (3) A successor that cannot begin changes nothing: the process that serves goes on serving.
 #  (4) One change at a time: a death during a replacement is dealt with after it.
-#  (5) A placeholder stands in at the beginning only. Later there may be sockets, and an app that it does not have would
+#  (5) A process that serves and does not answer any more is killed, so that the lock it holds is free for another.
+#  (6) A placeholder stands in at the beginning only. Later there may be sockets, and an app that it does not have would
 #      cost them; without any process they wait.
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, TypeAlias
 from roost.supervisor.backoff import Backoff
 from roost.supervisor.child import Child, ChildFailedError, describe_exit
 from roost.supervisor.messages import Drain, Failed, Raised, Serve, Stop
+from roost.supervisor.pulse import silence_of
 from roost.supervisor.reporter import Reporter
 from roost.supervisor.tasks import cancel
 
@@ -38,8 +40,10 @@ class Slot:
         reporter: Reporter,
         *,
         placeholder: bool = False,
+        silence_seconds: Callable[[], float] = lambda: 0.0,
         sleep: Callable[[float], Coroutine[Any, Any, object]] = asyncio.sleep,
     ) -> None:
+        """`silence_seconds`: how long the process that serves may leave a ping unanswered; 0 is for ever."""
         self.role = role
         self.number = number
         self.name = f"{role} {number}"
@@ -50,6 +54,7 @@ class Slot:
         self._launch = launch
         self._reporter = reporter
         self._placeholder = placeholder
+        self._silence_seconds = silence_seconds
         self._sleep = sleep
         self._backoff = Backoff()
         self._changing = asyncio.Lock()
@@ -65,7 +70,7 @@ class Slot:
         while True:
             child = self.child
             assert child is not None, "a slot is kept from its first process on"
-            status = await child.exited()
+            status = await self._outlive(child)
             async with self._changing:
                 if self.child is child:
                     self._reporter.warn(f"{self.name} (process {child.pid}) {describe_exit(status)}; starting another")
@@ -120,6 +125,24 @@ class Slot:
                 lived = loop.time() - started
             else:
                 return
+
+    async def _outlive(self, child: Child) -> int:
+        pulse = asyncio.create_task(self._end_silence(child), name=f"pulse of {self.name}")
+        try:
+            return await child.exited()
+        finally:
+            await cancel({pulse})
+            if not pulse.cancelled():
+                pulse.result()
+
+    async def _end_silence(self, child: Child) -> None:
+        seconds = self._silence_seconds()
+        if not seconds:
+            return
+        await silence_of(child, seconds)
+        if self.child is child:  # or else it is being replaced, and has a time to finish in
+            self._reporter.warn(f"{self.name} (process {child.pid}) has not answered for {seconds:g} s and is killed")
+            await child.kill()
 
     async def _pause(self, seconds: float) -> None:
         tasks = {asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._hurry.wait())}

@@ -118,9 +118,12 @@ class Supervisor:
 
     async def _serve(self, directory: DataDirectory, processes: Processes) -> None:
         try:
-            if await self._unless_stopped(self._begin(directory, processes)):
-                self._reporter.serving(self.settings.app_name, processes.url)
-                await self._unless_stopped(self._live(processes))
+            async with contextlib.AsyncExitStack() as stack:
+                # Watched before the app is imported: what is saved from then on is a change.
+                source = await stack.enter_async_context(Watch(self.settings)) if self._reload else None
+                if await self._unless_stopped(self._begin(directory, processes)):
+                    self._reporter.serving(self.settings.app_name, processes.url)
+                    await self._unless_stopped(self._live(processes, source))
         finally:
             await processes.end(self._drain_seconds())
 
@@ -129,11 +132,11 @@ class Supervisor:
         await self._prepare_data(directory)
         await processes.begin()
 
-    async def _live(self, processes: Processes) -> None:
+    async def _live(self, processes: Processes, source: Watch | None) -> None:
         """Runs until cancelled; ends only when something that cannot happen did."""
         works = [processes.watch(), self._deploys.run(processes.hosts, self._drain_seconds)]
-        if self._reload:
-            works.append(self._deploys.watch(Watch(self.settings)))
+        if source is not None:
+            works.append(self._deploys.watch(source))
         await all_of(works)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
-from watchfiles import Change, awatch
+from watchfiles import awatch
 
 from roost.config import FILE, Settings
+from roost.errors import ConfigurationError
+from roost.supervisor.tasks import cancel
 
 IGNORED = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 """Directories whose files are nobody's source; those whose name begins with a dot are ignored too."""
@@ -19,12 +20,39 @@ STEP_MS = 50
 
 
 class Watch:
-    """The source of one app: `*.py` below its directory, and pyproject.toml."""
+    """The source of one app: `*.py` below its directory, and pyproject.toml. It watches within `async with`."""
 
     def __init__(self, settings: Settings) -> None:
         self.directory = settings.app_directory.resolve()
         self._data = Path(settings.data).resolve()
         self._pyproject = Path(settings.pyproject).resolve() if settings.pyproject else self.directory / FILE
+        self._changed: asyncio.Queue[set[Path]] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Watch:
+        self._tasks = {asyncio.create_task(self._watch(self.directory, recursive=True), name="watch the app")}
+        if self._pyproject.parent != self.directory:
+            watching = self._watch(self._pyproject.parent, recursive=False)
+            self._tasks.add(asyncio.create_task(watching, name="watch pyproject.toml"))
+        await asyncio.sleep(0)  # the first step of each task sets the watch, so that from here on no change is missed
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await cancel(self._tasks)
+
+    async def next(self) -> set[Path]:
+        """The files of the next change; saves in quick succession are one.
+
+        Raises ConfigurationError when the system does not let them be watched.
+        """
+        change = asyncio.create_task(self._changed.get())
+        try:
+            done, _ = await asyncio.wait({change, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done & self._tasks:
+                task.result()
+            return await change
+        finally:
+            change.cancel()
 
     def matters(self, changed: str) -> bool:
         """Whether a change of that file makes the app a new one."""
@@ -36,36 +64,23 @@ class Watch:
         parents = path.relative_to(self.directory).parts[:-1]
         return not any(part in IGNORED or part.startswith(".") for part in parents)
 
-    async def changes(self) -> AsyncGenerator[set[Path]]:
-        """Sets of changed files, saves in quick succession together. Ends when the iterator is closed."""
-        queue: asyncio.Queue[set[Path]] = asyncio.Queue()
-        tasks = [asyncio.create_task(self._watch(self.directory, queue, recursive=True))]
-        if self._pyproject.parent != self.directory:
-            tasks.append(asyncio.create_task(self._watch(self._pyproject.parent, queue, recursive=False)))
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-
-    async def _watch(self, directory: Path, queue: asyncio.Queue[set[Path]], *, recursive: bool) -> None:
-        def keep(_: Change, path: str) -> bool:
-            return self.matters(path)
-
+    async def _watch(self, directory: Path, *, recursive: bool) -> None:
         # The directory itself, not the file: editors replace a file, and a watch on the old one would see nothing more.
-        async for changed in awatch(
+        changes = awatch(
             directory,
-            watch_filter=keep,
+            watch_filter=lambda _, path: self.matters(path),
             debounce=DEBOUNCE_MS,
             step=STEP_MS,
             recursive=recursive,
             ignore_permission_denied=True,
-        ):
-            queue.put_nowait({Path(path) for _, path in changed})
+        )
+        try:
+            async for changed in changes:
+                self._changed.put_nowait({Path(path) for _, path in changed})
+        except (OSError, RuntimeError) as error:  # the second is what its Rust part raises
+            raise ConfigurationError(
+                f"{directory} cannot be watched for changes: {error}; `roost run` works without that"
+            ) from error
 
 
 def forget_bytecode(sources: Iterable[Path]) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-from urllib.parse import urlsplit
-
-from roost import DurableObject, Response, WebSocketPair
+from roost import DurableObject, Env, Request, Response, Stub, WebSocket, WebSocketPair
 
 
 class Counter(DurableObject):
     """One counter. It sleeps whenever nothing happens, with every socket open."""
 
-    async def fetch(self, request: Any) -> Response:
+    async def fetch(self, request: Request) -> Response:
         if request.headers.get("upgrade", "").lower() != "websocket":
             return Response.json({"count": await self.ctx.storage.get("count", 0)})
         client, server = WebSocketPair()
@@ -19,7 +16,7 @@ class Counter(DurableObject):
         server.send_json({"count": await self.ctx.storage.get("count", 0)})
         return Response(None, status=101, web_socket=client)
 
-    async def web_socket_message(self, ws: Any, message: str | bytes) -> None:
+    async def web_socket_message(self, ws: WebSocket, message: str | bytes) -> None:
         if message not in ("up", "down"):
             ws.send_json({"error": "expected `up` or `down`"})
             return
@@ -29,9 +26,10 @@ class Counter(DurableObject):
             socket.send_json({"count": count})
 
 
-async def fetch(request: Any, env: Any) -> Response:
+async def fetch(request: Request, env: Env) -> Response:
     """What is no file in `static` comes here."""
-    if urlsplit(request.url).path != "/counter":
+    if request.path != "/counter":
         return Response("There is a page at / and a counter at /counter.\n", status=404)
     name = request.query.get("name", "lobby")
-    return await env.COUNTER.get_by_name(name).fetch(request)
+    counter: Stub = env.COUNTER.get_by_name(name)
+    return await counter.fetch(request)
