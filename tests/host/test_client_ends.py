@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from roost.held_socket import CLOSED, HeldSocket
+from roost.host.client_ends import RemoteEnd
 from roost.link import frames
 from roost.link.frames import ObjectRef, SocketGrant
 from roost.objects.durable_object import DurableObject
@@ -60,8 +63,6 @@ async def test_a_grant_of_a_life_that_is_over_opens_nothing(tmp_path: Path) -> N
         object_id = host.env.ECHO.id_from_name("x")
         place = host.activations.place(object_id)
         grant = SocketGrant(0, 999, host.incarnation, ObjectRef("ECHO", object_id.key, "x"), (), True, None, None)
-        from roost.held_socket import CLOSED, HeldSocket
-
         socket = HeldSocket(hibernating=False)
         host.ends.open(grant, object_id, socket)
         assert socket.ready_state == CLOSED
@@ -85,3 +86,31 @@ async def test_frames_for_ends_that_are_gone_change_nothing(tmp_path: Path) -> N
         host.ends.finished(gone)
         await settle()
         assert host.ends.rolled(0) == []
+
+
+async def test_a_message_to_a_set_reaches_an_end_once_its_owner_has_counted_it_in(tmp_path: Path) -> None:
+    async with host_of(tmp_path, Echo, Client) as host:
+        owner = ObjectRef("ECHO", b"k" * 32, "x")
+        grants = [SocketGrant(1, grant, 77, owner, ("t",), True, None, None) for grant in (1, 2)]
+        place = host.activations.place(host.env.CLIENT.id_from_name("y"))
+        heard: list[Any] = []
+        place.activation = SimpleNamespace(deliver=lambda event: heard.append(event.data))  # type: ignore[assignment]
+        for number, grant in enumerate(grants, 1):
+            host.ends._remote[number] = RemoteEnd(number, grant, None, None)
+            host.sockets.by_number[number] = (place, HeldSocket(hibernating=False))
+        to_all = frames.SendToTagged(b"k" * 32, None, [], "to all")
+        host.ends.take(to_all)
+        assert heard == []
+        host.ends.take(frames.Joined(1))
+        host.ends.take(to_all)
+        assert heard == ["to all"]
+        host.ends.owner_is(1, 77)
+        assert [told.opening for told in host.ends.rolled(1)] == [None, (77, 2)]
+        host.ends.take(to_all)
+        assert heard == ["to all"] * 2
+        host.ends.owner_is(1, 78)
+        host.ends.take(to_all)
+        assert heard == ["to all"] * 4
+        place.activation = None
+        host.ends._remote.clear()
+        host.sockets.by_number.clear()

@@ -102,6 +102,28 @@ def test_any_other_error_arrives_as_a_remote_error_that_names_it() -> None:
     assert str(arrived) == "KeyError: 'board'"
 
 
+def caused(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+def test_the_first_cause_of_roosts_own_comes_along_and_gives_the_status() -> None:
+    full = caused(OutputGateBrokenError("not durable"), caused(StorageFullError("disk full"), OSError(28, "no space")))
+    arrived = decode_error(encode_error(decode_error(encode_error(raised(full)))))
+    assert (type(arrived.__cause__), str(arrived.__cause__)) == (StorageFullError, "disk full")
+    assert status_of(arrived) == 507
+    app = decode_error(encode_error(caused(KeyError("x"), caused(ValueError("y"), OverloadedError("z")))))
+    assert isinstance(app, RemoteError)
+    assert type(app.__cause__) is OverloadedError
+    assert decode_error(encode_error(caused(KeyError("x"), ValueError("y")))).__cause__ is None
+
+
+def test_causes_that_go_round_do_not_go_on_for_ever() -> None:
+    first, second = KeyError("x"), KeyError("y")
+    first.__cause__, second.__cause__ = second, first
+    assert decode_error(encode_error(first)).__cause__ is None
+
+
 def test_a_class_of_the_same_name_is_not_taken_for_roosts_own() -> None:
     class OverloadedError(Exception): ...
 

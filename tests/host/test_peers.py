@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from roost.errors import HostLostError, InvalidArgumentError, RemoteError, UnavailableError
+from roost.errors import (
+    HostLostError,
+    InvalidArgumentError,
+    OutputGateBrokenError,
+    RemoteError,
+    StorageFullError,
+    UnavailableError,
+)
 from roost.host.host import Host
 from roost.limits import Limits
 from roost.link import frames
@@ -47,6 +54,8 @@ class Echo(DurableObject):
             raise KeyError("board")
         if request.path == "/invalid":
             raise InvalidArgumentError("not this value")
+        if request.path == "/full":
+            raise OutputGateBrokenError("a write could not be made durable") from StorageFullError("the disk is full")
         if request.path == "/unread":
             return Response("not interested", status=202)
         if request.path == "/never":
@@ -176,6 +185,16 @@ async def test_a_call_reaches_an_object_of_the_other_host(pair: Pair) -> None:
     assert answered.text == "POST /some/path text 1.2.3.4:5"
     assert pair.hosts[0].activations.places == {}
     assert len(pair.hosts[1].activations.places) == 1
+
+
+async def test_a_full_disk_of_the_other_host_is_a_full_disk_for_the_client(pair: Pair) -> None:
+    gateway = ScriptedGateway(pair.hosts[0]).roll()
+    answered = await gateway.request(f"/full?echo={pair.name_on(1)}")
+    assert answered.status == 507
+    assert "the disk is full" in answered.text
+    with pytest.raises(OutputGateBrokenError) as caught:
+        await pair.hosts[0].env.ECHO.get_by_name(pair.name_on(1)).fetch("http://x/full")
+    assert isinstance(caught.value.__cause__, StorageFullError)
 
 
 async def test_bodies_stream_through_both_links(pair: Pair) -> None:

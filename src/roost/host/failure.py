@@ -3,7 +3,8 @@
 # docs/concepts/errors.md holds the same table for people.
 #
 #  (1) A client learns the status, and with `debug` also the error and its traceback; without it, nothing of the code.
-#  (2) A caller on another host gets an error of the class it had, where roost has that class, else a RemoteError.
+#  (2) A caller on another host gets an error of the class it had, where roost has that class, else a RemoteError. The
+#      first of its causes that has a class of roost's comes along: a full disk is a full disk there too.
 
 from __future__ import annotations
 
@@ -103,19 +104,22 @@ class _Told(msgspec.Struct, array_like=True):
     overloaded: bool
     roosts: bool
     """The class is one of roost.errors."""
+    cause: tuple[str, str] | None = None
+    """Class and message of the first cause that has a class of roost.errors."""
 
 
 def encode_error(error: BaseException) -> str:
     """The error as text for another host."""
-    roosts = getattr(errors, type(error).__name__, None) is type(error)
     remote = isinstance(error, RemoteError)
+    cause = _roosts_cause(error)
     told = _Told(
         kind=error.kind if isinstance(error, RemoteError) else type(error).__name__,
         message=error.remote_message if isinstance(error, RemoteError) else str(error),
         traceback=error.remote_traceback if isinstance(error, RemoteError) else _trace(error),
         retryable=bool(getattr(error, "retryable", False)),
         overloaded=bool(getattr(error, "overloaded", False)),
-        roosts=roosts and not remote,
+        roosts=_is_roosts(error) and not remote,
+        cause=None if cause is None else (type(cause).__name__, str(cause)),
     )
     return msgspec.json.encode(told).decode()
 
@@ -126,10 +130,36 @@ def decode_error(text: str) -> Exception:
         told = msgspec.json.decode(text, type=_Told)
     except msgspec.MsgspecError:
         return HostLostError(f"the answer broke off: {text}")
-    kind = getattr(errors, told.kind, None) if told.roosts else None
-    if isinstance(kind, type) and issubclass(kind, RoostError) and kind is not RemoteError:
-        error = kind.__new__(kind)  # some take more than a message; what they carry beside it stays on their host
-        Exception.__init__(error, told.message)
+    error = _made(told.kind, told.message) if told.roosts else None
+    if error is not None:
         error.add_note(f"on the object's host:\n{told.traceback}")
-        return error
-    return RemoteError(told.kind, told.message, told.traceback, retryable=told.retryable, overloaded=told.overloaded)
+    else:
+        error = RemoteError(
+            told.kind, told.message, told.traceback, retryable=told.retryable, overloaded=told.overloaded
+        )
+    error.__cause__ = None if told.cause is None else _made(*told.cause)
+    return error
+
+
+def _is_roosts(error: BaseException) -> bool:
+    return getattr(errors, type(error).__name__, None) is type(error)
+
+
+def _roosts_cause(error: BaseException) -> BaseException | None:
+    cause, seen = error.__cause__, {error}
+    while cause is not None and cause not in seen:
+        if _is_roosts(cause) and not isinstance(cause, RemoteError):
+            return cause
+        seen.add(cause)
+        cause = cause.__cause__
+    return None
+
+
+def _made(name: str, message: str) -> RoostError | None:
+    """The error of that class of roost's, or None when there is no such class."""
+    kind = getattr(errors, name, None)
+    if not isinstance(kind, type) or not issubclass(kind, RoostError) or kind is RemoteError:
+        return None
+    error = kind.__new__(kind)  # some take more than a message; what they carry beside it stays on their host
+    Exception.__init__(error, message)
+    return error
