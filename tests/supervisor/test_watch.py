@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib.util
 import py_compile
 from pathlib import Path
@@ -77,11 +78,21 @@ def save(path: Path) -> None:
     (path.parent / "new").replace(path)
 
 
-async def test_a_directory_that_cannot_be_watched_is_a_clear_error(tmp_path: Path) -> None:
-    watch = watch_of(tmp_path / "app")
-    (tmp_path / "app").rmdir()
-    async with watch:
-        with pytest.raises(ConfigurationError, match="app cannot be watched for changes: "):
+async def test_a_directory_that_cannot_be_watched_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Exhausted:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def __aiter__(self) -> Exhausted:
+            return self
+
+        async def __anext__(self) -> set[tuple[object, str]]:
+            raise OSError(errno.ENOSPC, "OS file watch limit reached.")
+
+    monkeypatch.setattr("roost.supervisor.watch.awatch", Exhausted)
+    async with watch_of(tmp_path) as watch:
+        with pytest.raises(ConfigurationError, match=r"cannot be watched for changes: .*OS file watch limit reached"):
             await watch.next()
 
 
