@@ -56,7 +56,8 @@ class SocketFailed(msgspec.Struct, eq=False):
     size: int = 0
 
 
-Event: TypeAlias = Fetch | SocketMessage | SocketClosed | SocketFailed
+SocketEvent: TypeAlias = SocketMessage | SocketClosed | SocketFailed
+Event: TypeAlias = Fetch | SocketEvent
 
 
 # -- effects -----------------------------------------------------------------------------------------------------------

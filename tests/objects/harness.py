@@ -26,6 +26,7 @@ from roost.events import (
     Send,
     SendToTagged,
     SocketClosed,
+    SocketEvent,
     SocketFailed,
     SocketMessage,
 )
@@ -137,6 +138,7 @@ class HandSurroundings:
         self._harness.ended.append(cause)
         assert self._harness.activation is activation
         self._harness.activation = None
+        self._harness.leftovers = activation.leftovers
 
 
 class Harness:
@@ -157,6 +159,8 @@ class Harness:
         self.store = HostStore(directory, log=self.log, clock=self.clock)
         self.object_id: ObjectId = SPACE.from_name("x")
         self.activation: Activation | None = None
+        self.leftovers: list[SocketEvent] = []
+        """What the last life left over; the next one is given it."""
         self.ended: list[BaseException | None] = []
         self.happened: list[tuple[str, dict[str, Any]]] = []
         self.observer.subscribe(None, lambda name, facts: self.happened.append((name, facts)))
@@ -167,11 +171,15 @@ class Harness:
 
     def deliver(self, event: Event) -> None:
         """As a host does: wake the object if it has no activation, then deliver."""
-        activation = self.activation
-        if activation is None:
-            self.woken += 1
-            activation = self.activation = Activation(self.object_id, self.cls, self.env, HandSurroundings(self))
-        activation.deliver(event)
+        (self.activation or self.wake()).deliver(event)
+
+    def wake(self) -> Activation:
+        """Begin a life, which is given what the last one left over."""
+        self.woken += 1
+        unheard, self.leftovers = self.leftovers, []
+        surroundings = HandSurroundings(self)
+        self.activation = Activation(self.object_id, self.cls, self.env, surroundings, unheard)
+        return self.activation
 
     def fetch(self, url: str = "/", *, upgrade: bool = False, **options: Any) -> asyncio.Future[Response]:
         """Ask the object; the result is done when the answer has left."""

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from roost.errors import ConstructionError, InputGateBrokenError, InvalidStateError, ObjectResetError, StorageError
+from roost.errors import (
+    ConstructionError,
+    InputGateBrokenError,
+    InvalidStateError,
+    ObjectResetError,
+    StorageError,
+    StorageFullError,
+)
 from roost.objects.durable_object import DurableObject
 from roost.objects.lifecycle import State
 from roost.objects.web_socket import WebSocket
@@ -40,7 +47,7 @@ async def test_an_error_of_the_constructor_fails_what_waits_and_its_sends_vanish
         await room.fetch()
     assert isinstance(caught.value.__cause__, LookupError)
     room.message(held, "x")
-    assert room.all_left() == [("finished", [1])]
+    assert room.all_left() == []
     assert room.log.pending() == []
     assert held.ready_state == 1
     assert room.woken == 2
@@ -49,11 +56,13 @@ async def test_an_error_of_the_constructor_fails_what_waits_and_its_sends_vanish
     answer = room.fetch()
     room.durable()
     assert await (await answer).text() == "1"
-    assert room.left() == [("broadcast", "hello", None, [])]
+    assert room.all_left() == [("broadcast", "hello", None, []), ("finished", [1])]
 
 
-async def test_what_waited_at_a_reset_is_failed_or_finished_and_nothing_is_forgotten(live: MakeHarness) -> None:
-    async def blocking(self: Scripted) -> str:
+def blocked_until(go: asyncio.Future[None]) -> Any:
+    """A handler that keeps everything else waiting, and then resets the object."""
+
+    async def blocking(self: Scripted, *_: Any) -> str:
         async def section() -> None:
             await go
             raise LookupError("x")
@@ -61,21 +70,128 @@ async def test_what_waited_at_a_reset_is_failed_or_finished_and_nothing_is_forgo
         await self.ctx.block_concurrency_while(section)
         return ""
 
+    return blocking
+
+
+async def test_what_waits_at_a_reset_goes_to_the_next_life_in_its_order(live: MakeHarness) -> None:
     go = signal()
-    env: dict[str, Any] = {"/": blocking}
+    env: dict[str, Any] = {"/": blocked_until(go)}
     room = live(Scripted, env=env)
     one, two = room.hold(), room.hold()
     answers = [room.fetch(), room.fetch()]
     room.message(one, "a")
-    room.message(one, "b")
+    room.message(two, "b")
+    room.message(one, "c")
     room.close(two)
+    room.fail(one, ValueError("frame"))
     go.set_result(None)
     for answer in answers:
         with pytest.raises(InputGateBrokenError):
             await answer
-    assert room.all_left() == [("finished", [1, 1])]
-    assert list(room.roll.sockets) == [one]
-    assert env["log"] == []
+    assert room.all_left() == []
+    assert list(room.roll.sockets) == [one, two]
+    room.message(one, "d")
+    heard = ["message a", "message b", "message c", "closed 1000  True", "error frame", "message d"]
+    assert env["log"] == heard
+    assert room.all_left() == [("finished", [1]), ("finished", [2]), ("finished", [1]), ("finished", [1])]
+    assert len(room.roll) == 0
+
+
+async def test_a_message_whose_handler_had_begun_is_not_heard_again(live: MakeHarness) -> None:
+    go = signal()
+    env: dict[str, Any] = {"begin": blocked_until(go)}
+    room = live(Scripted, env=env)
+    one, two = room.hold(), room.hold()
+    room.message(one, "begin")
+    room.message(two, "next")
+    go.set_result(None)
+    await settle()
+    assert room.all_left() == [("finished", [1])]
+    room.wake().start()
+    assert env["log"] == ["message begin", "message next"]
+    assert (one.ready_state, two.ready_state) == (1, 1)
+
+
+async def test_after_a_lost_write_only_sockets_whose_messages_had_begun_close(live: MakeHarness) -> None:
+    async def write(self: Scripted, ws: WebSocket) -> None:
+        await self.ctx.storage.put("a", 1)
+        await self.ctx.storage.sync()
+
+    env: dict[str, Any] = {"write": write}
+    room = live(Scripted, env=env)
+    one, two = room.hold(), room.hold()
+    room.message(one, "write")
+    room.message(one, "lost with it")
+    room.message(two, "waits")
+    room.log.pending()[0].fail(StorageFullError("no room"))
+    await settle()
+    lost_write = "the object could not store what this message changed"
+    assert room.all_left() == [("close", 1, 1011, lost_write), ("finished", [1, 1])]
+    room.wake().start()
+    assert env["log"] == ["message write", "message waits"]
+    assert two.ready_state == 1
+
+
+async def test_what_waits_when_the_host_stops_closes_its_socket(live: MakeHarness) -> None:
+    go = signal()
+    room = live(Scripted, env={"begin": blocked_until(go)})
+    one, two, three = room.hold(), room.hold(), room.hold()
+    room.message(one, "begin")
+    room.message(two, "next")
+    room.close(three)
+    room.alive.stop(ObjectResetError("moved"))
+    restarted = "the object was restarted"
+    closes = [("close", 1, 1012, restarted), ("close", 2, 1012, restarted)]
+    assert room.all_left() == [*closes, ("finished", [1, 2])]
+    assert room.leftovers == []
+    assert list(room.roll.sockets) == [one, two]
+
+
+async def test_an_end_that_the_class_has_no_method_for_is_not_left_over(live: MakeHarness) -> None:
+    room = live(Refuses, env={"fails": True})
+    held = room.hold()
+    room.close(held)
+    assert room.leftovers == []
+    assert len(room.roll) == 0
+
+
+async def test_what_waits_goes_before_the_tasks_of_the_next_life(live: MakeHarness) -> None:
+    """So that a life which its own tasks end at once has heard something."""
+
+    def construct(self: Scripted) -> None:
+        async def first() -> None:
+            self.ctx.abort("at once")
+
+        env["task"] = asyncio.create_task(first())
+
+    env: dict[str, Any] = {"construct": construct}
+    room = live(Scripted, env=env)
+    held = room.hold()
+    room.message(held, "a")
+    await settle()
+    room.message(held, "b")
+    await settle()
+    assert env["log"] == ["message a", "message b"]
+    assert len(room.ended) == 2
+
+
+async def test_a_request_that_fails_in_a_constructor_gets_its_error_also_while_draining(live: MakeHarness) -> None:
+    go = signal()
+
+    def construct(self: Scripted) -> None:
+        async def load() -> None:
+            await go
+            raise LookupError("no board")
+
+        self.ctx.block_concurrency_while(load)
+
+    room = live(Scripted, env={"construct": construct})
+    answer = room.fetch()
+    drained = room.alive.drain()
+    go.set_result(None)
+    with pytest.raises(ConstructionError, match="no board"):
+        await answer
+    assert drained.done()
 
 
 async def test_code_of_a_life_that_has_ended_is_cancelled_and_reaches_nothing(live: MakeHarness) -> None:

@@ -6,7 +6,8 @@
 #  (2) An object without activation, sockets and requests has no place, and costs nothing but its meter. Those are
 #      bounded.
 #  (3) After `closed` nothing is woken: what the peers of a host that leaves do is for its successor.
-#  (4) Of requests an object holds a bounded number, and a bounded size; those beyond fail with OverloadedError and
+#  (4) What the sockets told an object that was reset before it heard it goes to its next life; see `leftovers`.
+#  (5) Of requests an object holds a bounded number, and a bounded size; those beyond fail with OverloadedError and
 #      disturb nothing. Messages are bounded by the credit of the gateways.
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from roost.events import Event, Fetch
 from roost.held_socket import HeldSocket
 from roost.host.emitter import Emitter, Peer
 from roost.host.hibernation import Idle
+from roost.host.leftovers import Leftovers
 from roost.host.place import Place
 from roost.host.surroundings import HostSurroundings
 from roost.ids import IdSpace, ObjectId
@@ -73,6 +75,7 @@ class Activations:
         self._observer = observer
         self._overflow = overflow
         self._open_storage = open_storage
+        self.leftovers = Leftovers(clock=clock, limits=limits, observer=observer, wake=self.wake)
 
     # -- places ------------------------------------------------------------------------------------------------------
 
@@ -126,7 +129,7 @@ class Activations:
 
     def release(self, place: Place) -> None:
         """Let the place go if it holds nothing any more."""
-        if place.empty and self.places.get(place.key) is place:
+        if place.empty and not self.leftovers.holds(place) and self.places.get(place.key) is place:
             del self.places[place.key]
 
     # -- events ------------------------------------------------------------------------------------------------------
@@ -139,6 +142,8 @@ class Activations:
             return
         activation = place.activation
         if activation is None:
+            if self.leftovers.joined_by(place, event):
+                return
             activation = self.wake(place)
         activation.deliver(event)
 
@@ -147,7 +152,8 @@ class Activations:
         assert place.activation is None, "one activation of an id"
         if place.roll.sockets:
             place.surroundings.meter.wakes += 1
-        activation = Activation(place.object_id, place.cls, self.env, place.surroundings)
+        unheard = self.leftovers.take(place)
+        activation = Activation(place.object_id, place.cls, self.env, place.surroundings, unheard)
         place.activation = activation
         return activation
 
@@ -231,6 +237,7 @@ class Activations:
         assert place.activation is activation, "an activation ends once, and before the next one begins"
         place.activation = None
         self._drop_unreachable(place)
+        self.leftovers.keep(place, activation, cause)
         self.release(place)
         self._observer.notify("object.hibernated" if cause is None else "object.reset", id=place.object_id, cause=cause)
 

@@ -30,7 +30,6 @@ from roost.host.inspect import HostView, snapshot
 from roost.host.namespace import Namespace
 from roost.host.outside import leave
 from roost.host.peers import Connect, OwnerLinks
-from roost.host.place import Place
 from roost.host.roll_call import RollCall
 from roost.host.router import Router
 from roost.host.server import PeerSession
@@ -42,7 +41,6 @@ from roost.link.connection import Connection
 from roost.link.directory import Directory, LocalDirectory
 from roost.link.frames import VERSION, Hello
 from roost.link.stream import LinkServer, serve_unix
-from roost.objects.activation import Activation
 from roost.objects.tasks import install_task_factory
 from roost.observer import Observer
 from roost.storage.object_storage import ObjectStorage
@@ -174,11 +172,6 @@ class Host:
     def session_ended(self, session: PeerSession) -> None:
         self.sessions.pop(session, None)
 
-    # -- requests ----------------------------------------------------------------------------------------------------
-
-    def wake(self, place: Place) -> Activation:
-        return self.activations.wake(place)
-
     # -- looking -----------------------------------------------------------------------------------------------------
 
     def view(self, *, sleeping: bool = False) -> HostView:
@@ -220,7 +213,8 @@ class Host:
         for session in self.sessions:
             work += session.tasks
         work += [activation.drain() for _, activation in self.activations.awake()]
-        work += filter(None, (self.activations.all_answered(), self.sockets.all_opened()))
+        activations = self.activations
+        work += filter(None, (activations.all_answered(), activations.leftovers.all_heard(), self.sockets.all_opened()))
         return [one for one in work if not one.done()]
 
     def _give_up(self) -> None:
@@ -233,6 +227,7 @@ class Host:
         self.activations.closed = True
         for _, activation in self.activations.awake():
             activation.stop(HostLostError(f"{activation.object_id!r}: {why}"))
+        self.activations.leftovers.close()
 
     async def close(self) -> None:
         """End everything that is left. The store stays open: it belongs to whoever made it."""

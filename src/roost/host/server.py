@@ -20,14 +20,12 @@ from roost.clock import Clock
 from roost.errors import RoostError
 from roost.events import SocketMessage
 from roost.host.answer import Answer
-from roost.host.place import Place
 from roost.host.roll_call import RollCall
 from roost.host.sockets import Sockets, close_unserved
 from roost.limits import Limits
 from roost.link import frames
 from roost.link.connection import Connection
 from roost.link.frames import Frame, ObjectRef, SocketGrant
-from roost.objects.activation import Activation
 from roost.observer import Observer
 from roost.request import Request
 from roost.response import Response
@@ -63,9 +61,6 @@ class Served(Protocol):
 
     @property
     def calls(self) -> Callee: ...
-
-    def wake(self, place: Place) -> Activation:
-        """Construct the object of a place that has no activation."""
 
     def session_ended(self, session: PeerSession) -> None: ...
 
@@ -171,12 +166,12 @@ class PeerSession:
                     continue
                 place, socket = known
                 activation = place.activation
-                if activation is None:
-                    if not socket.hibernating:
-                        self.finished(frame.socket)  # its listeners are gone, and it is being closed
-                        continue
-                    activation = self._host.wake(place)
-                activation.deliver(SocketMessage(socket, frame.data))
+                if activation is not None:
+                    activation.deliver(SocketMessage(socket, frame.data))
+                elif socket.hibernating:
+                    self._host.sockets.message(place, socket, frame.data)
+                else:
+                    self.finished(frame.socket)  # its listeners are gone, and it is being closed
             else:
                 _TAKERS[type(frame)](self, frame)
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from roost.errors import (
@@ -18,7 +18,7 @@ from roost.errors import (
     OverloadedError,
     StorageError,
 )
-from roost.events import Event, Fetch, SocketMessage
+from roost.events import Event, Fetch, SocketClosed, SocketEvent, SocketFailed, SocketMessage
 from roost.ids import ObjectId
 from roost.objects.background import Background
 from roost.objects.context import DurableObjectState
@@ -45,7 +45,15 @@ T = TypeVar("T")
 class Activation(TurnLoop):
     """The live object: takes events, runs its handlers, hands out its effects. Belongs to the running loop."""
 
-    def __init__(self, object_id: ObjectId, cls: type[DurableObject], env: Any, surroundings: Surroundings) -> None:
+    def __init__(
+        self,
+        object_id: ObjectId,
+        cls: type[DurableObject],
+        env: Any,
+        surroundings: Surroundings,
+        unheard: Sequence[SocketEvent] = (),
+    ) -> None:
+        """`unheard` is what the life before left over: it comes before everything else."""
         super().__init__(surroundings, interleave=cls.interleave)
         install_task_factory(self.loop)
         self.object_id = object_id
@@ -61,19 +69,30 @@ class Activation(TurnLoop):
         self.socket_event_ms: int | None = None
         self.constructed = False
         """The constructor has returned; what it started may be under way."""
+        self.opened = False
+        """Events could begin: it was constructed."""
+        self.leftovers: list[SocketEvent] = []
+        """Once it has ended: what its hibernating sockets told and no handler heard, for the next life."""
         self._pinned_time = PinnedTime(self.meter)
         self._drained: asyncio.Future[None] | None = None
+        if unheard:
+            self.gate.line_up_first(unheard)
 
     # -- coming to life ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Construct the object now. What the constructor raises goes to the events that wait."""
+        """Construct the object now. What the constructor raises goes to the requests that wait."""
         if self.state is State.NEW:
             self._move(Happening.FIRST_EVENT)
             self.meter.activation("wake" if self.surroundings.roll.sockets else "call")
             self.outbox.hold()
             self._turn(Activation._construct, self)
             self._pump()
+
+    @property
+    def starting(self) -> bool:
+        """Whether it is being constructed."""
+        return self.state is not State.NEW and not self.opened
 
     def _construct(self) -> None:
         # What a former life wrote can be read already; until it is durable nothing may leave that could tell of it.
@@ -108,7 +127,7 @@ class Activation(TurnLoop):
         """The object is ready once its constructor, and every section started in it, are through."""
         gate = self.gate
         if self.constructed and gate.inner is gate.root and not gate.root.queue and not gate.root.waits:
-            gate.open = True
+            gate.open = self.opened = True
             self._move(Happening.CONSTRUCTED)
             self.surroundings.observer.notify("object.constructed", id=self.object_id)
             self.outbox.let_go()
@@ -146,6 +165,11 @@ class Activation(TurnLoop):
         """Events that came before all that wait, and were set aside."""
         self.gate.line_up_first(events)
         self.look_soon()
+
+    def hears_end(self, event: SocketClosed | SocketFailed) -> bool:
+        """Whether the class has a method for it."""
+        name = "web_socket_close" if type(event) is SocketClosed else "web_socket_error"
+        return getattr(self._cls, name, None) is not None
 
     def event_task(self, on_done: Callable[[ObjectTask], None], event: Event) -> ObjectTask:
         """The task that an event's handler runs in."""

@@ -6,22 +6,25 @@
 #  (2) Uncommitted writes are dropped, and so are the effects made after them. Effects stamped before still leave when
 #      their commits are durable, except when a write was lost: then nothing does, and the sockets whose messages were
 #      not finished close with 1011, so that their clients know.
-#  (3) Every request that has no answer yet gets the error, once. Every message counts as finished: its sender's credit
-#      comes back. The end of a socket that waited to be told is not told any more, but the socket leaves the roll.
-#  (4) Tasks are cancelled. What they still do reaches nothing.
-#  (5) The host hears of it last.
+#  (3) Every request that has no answer yet gets the error, once. A message whose handler had begun counts as finished:
+#      its sender's credit comes back.
+#  (4) What the hibernating sockets told and no handler heard is left over for the next life. When its host stops there
+#      is none here: the sockets of such messages, and of those that had begun, close with 1012.
+#  (5) Tasks are cancelled. What they still do reaches nothing.
+#  (6) The host hears of it last.
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from roost.events import Attach, AutoRespond, Close, Effect, Fetch, Finished, SocketClosed, SocketMessage
-from roost.held_socket import CLOSING, OPEN
+from roost.events import Attach, AutoRespond, Close, Effect, Fetch, Finished, SocketClosed, SocketEvent, SocketMessage
+from roost.held_socket import CLOSING, OPEN, HeldSocket
 from roost.objects.critical_section import CriticalSection
 from roost.objects.doom import Doom
 from roost.objects.gates import Section
-from roost.objects.lifecycle import Happening, State
+from roost.objects.lifecycle import Happening
 from roost.objects.turn import ObjectTask
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ LOST_WRITE = (1011, "the object could not store what this message changed")
 def carry_out(activation: Activation, doom: Doom) -> None:
     """End the activation."""
     gate = activation.gate
-    was_starting = activation.state is State.STARTING
+    was_starting = activation.starting
     was_running, gate.running = gate.running, True
     gate.open = gate.free = False
     activation.storage.rollback()
@@ -78,24 +81,51 @@ def _make_good(activation: Activation, dropped: list[Effect]) -> None:
 
 def _settle_events(activation: Activation, doom: Doom, dropped: list[Effect], *, was_starting: bool) -> None:
     waiting = activation.gate.inbox.empty()
-    delivery, outbox = activation.delivery, activation.outbox
-    unfinished = [*delivery.unfinished.values()]
-    unfinished += [event.socket for event in waiting if isinstance(event, SocketMessage)]
-    unfinished += [socket for effect in dropped if isinstance(effect, Finished) for socket in effect.sockets]
-    for socket in unfinished:
-        if doom.breaks_output and socket.ready_state == OPEN:
-            socket.ready_state = CLOSING
-            outbox.add(Close(socket, *LOST_WRITE))
-    for socket in unfinished:
-        outbox.finish(socket)
-    for event in waiting:
-        if isinstance(event, SocketClosed):
-            activation.sockets.gone(event.socket)
-    requests = [*delivery.unanswered, *(event for event in waiting if isinstance(event, Fetch))]
+    begun = [*activation.delivery.unfinished.values()]
+    begun += [socket for effect in dropped if isinstance(effect, Finished) for socket in effect.sockets]
+    _settle_sockets(activation, doom, begun, [event for event in waiting if not isinstance(event, Fetch)])
+    requests = [*activation.delivery.unanswered, *(event for event in waiting if isinstance(event, Fetch))]
     if doom.breaks_output or was_starting:
-        requests += delivery.leaving
+        requests += activation.delivery.leaving
     for request in requests:
-        outbox.add_departure(functools.partial(_fail, request, doom))
+        activation.outbox.add_departure(functools.partial(_fail, request, doom))
+
+
+def _settle_sockets(activation: Activation, doom: Doom, begun: list[HeldSocket], unheard: list[SocketEvent]) -> None:
+    """What no handler heard is left over for the next life, if there can be one."""
+    lost: Iterable[HeldSocket] = ()
+    if doom.happening is Happening.STOP:
+        lost = {**dict.fromkeys(begun), **{event.socket: None for event in unheard if type(event) is SocketMessage}}
+        _close(activation, lost, RESTARTED)
+        heirs: list[SocketEvent] = []
+    else:
+        if doom.breaks_output:
+            lost = dict.fromkeys(begun)
+            _close(activation, lost, LOST_WRITE)
+        heirs = [event for event in unheard if _can_be_heard(activation, event, lost)]
+    activation.leftovers = heirs
+    dropped = [event for event in unheard if event not in set(heirs)]
+    for socket in begun + [event.socket for event in dropped if type(event) is SocketMessage]:
+        activation.outbox.finish(socket)
+    for event in dropped:
+        if type(event) is SocketClosed:
+            activation.sockets.gone(event.socket)
+
+
+def _can_be_heard(activation: Activation, event: SocketEvent, lost: Iterable[HeldSocket]) -> bool:
+    """Whether there is somebody in the next life to hear it."""
+    if not event.socket.hibernating:
+        return False  # its listeners went with the memory
+    if isinstance(event, SocketMessage):
+        return event.socket not in lost  # without those that were lost it would be out of its order
+    return activation.hears_end(event)
+
+
+def _close(activation: Activation, sockets: Iterable[HeldSocket], code_and_reason: tuple[int, str]) -> None:
+    for socket in sockets:
+        if socket.ready_state == OPEN:
+            socket.ready_state = CLOSING
+            activation.outbox.add(Close(socket, *code_and_reason))
 
 
 def _fail(request: Fetch, doom: Doom) -> None:
@@ -106,11 +136,9 @@ def _fail(request: Fetch, doom: Doom) -> None:
 
 
 def _close_active(activation: Activation) -> None:
-    for held, ws in activation.sockets.active.items():
+    for ws in activation.sockets.active.values():
         ws._gone()
-        if held.ready_state == OPEN:
-            held.ready_state = CLOSING
-            activation.outbox.add(Close(held, *RESTARTED))
+    _close(activation, activation.sockets.active, RESTARTED)
     activation.sockets.active.clear()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from roost.meter import Meter
-from roost.objects.lifecycle import State
 
 if TYPE_CHECKING:
     from roost.objects.activation import Activation
@@ -49,7 +48,7 @@ def unfinished(activation: Activation) -> list[str]:
         reasons.append("1 event under way" if gate.events == 1 else f"{gate.events} events under way")
     if gate.inbox:
         reasons.append("1 event waiting" if len(gate.inbox) == 1 else f"{len(gate.inbox)} events waiting")
-    if activation.state is State.STARTING:
+    if activation.starting and not activation.ended:
         reasons.append("being constructed")
     if gate.inner is not gate.root or gate.root.queue:
         reasons.append("critical section")

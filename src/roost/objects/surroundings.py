@@ -42,5 +42,5 @@ class Surroundings(Protocol):
 
     def ended(self, activation: Activation, cause: BaseException | None) -> None:
         """The activation is gone: hibernated (None), or reset or stopped because of that. The next event needs a new
-        one.
+        one, which is given the `leftovers` of this one.
         """
