@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 from picows import WSFrame, WSListener
+from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not in its type hints
 from tests.gateway.raw_client import TEXT, close_frame, frame
 
-from roost.gateway.picows_reader import feed, make_reader
+from roost.gateway.picows_reader import READ_BYTES_MAX, feed, make_reader
 
 
 class Listener(WSListener):
@@ -43,6 +44,21 @@ async def test_more_than_its_buffer_is_read() -> None:
     listener = Listener()
     feed(make_reader(listener, listener.on_breach, 1 << 20), frame(TEXT, b"x" * (1 << 20)))
     assert listener.heard == [b"x" * (1 << 20)]
+
+
+async def test_a_read_is_bounded_however_far_ahead_the_client_is() -> None:
+    listener = Listener()
+    reader: Any = make_reader(listener, listener.on_breach, 1 << 20)
+    left = memoryview(frame(TEXT, b"x" * 10_000) * 1_000)
+    while left:
+        buffer = memoryview(reader.get_buffer(-1))
+        assert 0 < len(buffer) <= READ_BYTES_MAX
+        size = min(len(buffer), len(left))
+        buffer[:size] = left[:size]
+        reader.buffer_updated(size)
+        left = left[size:]
+    assert len(listener.heard) == 1_000
+    assert len(WSProtocol.get_buffer(reader, -1)) <= 4 * READ_BYTES_MAX, "the buffer behind it has not grown either"
 
 
 async def test_a_breach_is_told_once(reader: tuple[Any, Listener]) -> None:

@@ -6,6 +6,9 @@ its own order and bounds, so picows is given a transport that goes nowhere and a
  (1) Its handshake response is dropped.
  (2) The only other thing it writes is a Close frame, when the client broke the protocol. It may do so *before* it hands
      over the last good frame of the same read; whoever is told waits for the end of the read (`call_soon`).
+ (3) What one read brings is bounded. It is handed over to its end even when reading was stopped in the middle, and
+     picows doubles its buffer whenever a read has filled it: otherwise a client that is far ahead could have as much
+     memory as the kernel holds for it, beyond all flow control.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ _REQUEST = (
 )
 READ_BUFFER_BYTES = 4_096
 """To start with; picows doubles it as needed and never gives anything back."""
+READ_BYTES_MAX = 64 * 1024
+"""Of one read: as much as asyncio's own transports take at once."""
 
 
 class OnBreach(Protocol):
@@ -87,9 +92,19 @@ class _Sink:
     abort = close
 
 
+class _Reader(WSProtocol):  # type: ignore[misc]  # it is not in picows' type hints
+    """picows, with bounded reads."""
+
+    __slots__ = ()
+
+    def get_buffer(self, size_hint: int) -> memoryview:
+        buffer: memoryview = super().get_buffer(size_hint)
+        return buffer if len(buffer) <= READ_BYTES_MAX else buffer[:READ_BYTES_MAX]
+
+
 def make_reader(listener: WSListener, on_breach: OnBreach, message_bytes_max: int) -> asyncio.BufferedProtocol:
     """A protocol for a client whose handshake is answered; it hands frames to `listener.on_ws_frame`."""
-    reader = WSProtocol(
+    reader = _Reader(
         None,  # host and port, for clients
         None,  # path, for clients
         False,  # is_client_side
