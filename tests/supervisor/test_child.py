@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from typing import Any
 
 import pytest
 
-from roost.supervisor.child import ChildFailedError, describe_exit
-from roost.supervisor.messages import Drain, Frame, Raised, Serve, Stop
+from roost.supervisor.child import ChildFailedError, describe_exit, start_child
+from roost.supervisor.messages import Drain, Frame, Raised, Serve, Sockets, Start, Stop
 
 
 async def test_a_child_that_works_is_ready_serves_and_ends_when_told(shop: Any) -> None:
@@ -70,6 +71,27 @@ async def test_a_child_answers_what_it_is_asked_and_none_when_it_is_gone(shop: A
     child.tell(Stop(0))
     await child.exited()
     assert await child.ask(60) is None
+
+
+async def test_a_start_that_is_cancelled_leaves_no_process(
+    shop: Any, fake: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[asyncio.subprocess.Process] = []
+    create = asyncio.create_subprocess_exec
+
+    async def remember(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+        made.append(await create(*arguments, **options))
+        return made[0]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", remember)
+    task = asyncio.create_task(start_child(Start("host", 0, shop.settings, Sockets(str(shop.data))), fake))
+    await asyncio.sleep(0)  # it has begun, and waits for the process
+    await asyncio.sleep(0)
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert made[0].returncode == -signal.SIGKILL
 
 
 async def test_a_child_that_is_silent_gives_no_report(shop: Any) -> None:

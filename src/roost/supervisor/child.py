@@ -213,7 +213,23 @@ class _Control:
 async def start_child(
     start: Start, command: Sequence[str] = COMMAND, *, keep: Sequence[int] = (), environ: dict[str, str] | None = None
 ) -> Child:
-    """Start a process of that role and tell it how; it inherits the descriptors in `keep`."""
+    """Start a process of that role and tell it how; it inherits the descriptors in `keep`.
+
+    Cancelled, it leaves no process behind.
+    """
+    starting = asyncio.ensure_future(_start_child(start, command, keep, environ))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait({starting})  # half a process cannot be killed
+        if starting.exception() is None:
+            await starting.result().kill()
+        raise
+
+
+async def _start_child(
+    start: Start, command: Sequence[str], keep: Sequence[int], environ: dict[str, str] | None
+) -> Child:
     ours, theirs = socket.socketpair()
     try:
         # A session of its own: Ctrl-C in the terminal reaches the supervisor alone, which then stops all in order.
