@@ -148,6 +148,7 @@ class Harness:
         self, cls: type[DurableObject], directory: Path, *, limits: Limits | None = None, env: Any = None
     ) -> None:
         self.cls = cls
+        self.directory = directory
         self.env = env
         self.clock = FakeClock()
         self.limits = limits or Limits()
@@ -239,6 +240,12 @@ class Harness:
     def names(self) -> list[str]:
         """What happened, by name."""
         return [name for name, _ in self.happened]
+
+    def reopen(self) -> None:
+        """Close the store and open it again, as a host does that is started again."""
+        assert self.activation is None
+        self.store.close()
+        self.store = HostStore(self.directory, log=self.log, clock=self.clock)
 
     def close_down(self) -> None:
         """End the object and its storage; nothing may be left over."""

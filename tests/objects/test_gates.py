@@ -345,6 +345,41 @@ async def test_all_writes_of_a_turn_are_one_commit(live: MakeHarness) -> None:
     assert room.meter.commits == 1
 
 
+async def test_what_a_turn_wrote_before_a_transaction_is_a_commit_of_its_own(live: MakeHarness) -> None:
+    async def handler(self: Scripted, ws: WebSocket) -> None:
+        async def fails(txn: Any) -> None:
+            await txn.put("b", 1)
+            raise LookupError("no")
+
+        await self.ctx.storage.put("a", 1)
+        ws.send("after a")
+        with pytest.raises(LookupError):
+            await self.ctx.storage.transaction(fails)
+        ws.send(f"has {list(await self.ctx.storage.list())}")
+
+    room = live(Scripted, env={"go": handler})
+    room.message(room.hold(), "go")
+    await settle()
+    assert len(room.log.pending()) == 1
+    room.durable()
+    assert room.left() == [("send", "after a", [1]), ("send", "has ['a']", [1])]
+    assert room.meter.commits == 1
+
+
+async def test_an_object_that_never_touches_its_storage_opens_no_file(live: MakeHarness) -> None:
+    async def write(self: Scripted, ws: WebSocket) -> None:
+        await self.ctx.storage.put("a", 1)
+
+    room = live(Scripted, env={"write": write})
+    held = room.hold()
+    room.message(held, "write")
+    room.durable()
+    room.alive.hibernate()
+    room.reopen()
+    room.message(held, "anything")
+    assert room.store.open_databases == 0
+
+
 async def test_what_was_sent_before_the_first_write_does_not_wait_for_it(live: MakeHarness) -> None:
     async def handler(self: Scripted, ws: WebSocket) -> None:
         ws.send("before")

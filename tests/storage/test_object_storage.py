@@ -42,7 +42,7 @@ def is_durable(storage: ObjectStorage) -> bool:
 
 
 def has_transaction(storage: ObjectStorage) -> bool:
-    return storage.in_transaction
+    return storage.depth > 0
 
 
 def ignore(error: StorageError | None) -> None:
@@ -197,6 +197,71 @@ def test_a_transaction_that_only_reads_leaves_nothing_to_commit(storage: ObjectS
     storage.commit(ignore)
 
 
+def test_a_transaction_that_only_reads_makes_no_file(storage: ObjectStorage, tmp_path: Path) -> None:
+    assert storage.transaction_sync(lambda: storage.get("a")) is None
+    assert files(tmp_path) == []
+    assert not storage.uncommitted
+
+
+def test_a_first_transaction_that_is_rolled_back_leaves_no_commit_and_no_file(
+    storage: ObjectStorage, tmp_path: Path
+) -> None:
+    storage.begin_nested()
+    storage.begin_nested()
+    storage.put("a", b"1")
+    assert files(tmp_path) != []
+    storage.commit_nested()
+    storage.rollback_nested()
+    assert (storage.dirty, storage.uncommitted, files(tmp_path)) == (False, False, [])
+    assert keys(storage) == []
+    storage.put("b", b"1")
+    storage.commit(ignore)
+    assert keys(storage) == ["b"]
+
+
+def test_a_first_turn_that_is_dropped_leaves_no_file(storage: ObjectStorage, tmp_path: Path) -> None:
+    storage.put("a", b"1")
+    storage.rollback()
+    assert files(tmp_path) == []
+
+
+def test_a_transaction_that_is_rolled_back_leaves_the_turn_as_it_was(storage: ObjectStorage, log: MemoryLog) -> None:
+    storage.put("a", b"1")
+    storage.commit(ignore)
+    storage.begin_nested()
+    storage.put("a", b"2")
+    storage.rollback_nested()
+    assert not storage.uncommitted
+    storage.put("b", b"1", confirmed=False)
+    storage.begin_nested()
+    storage.put("a", b"3")
+    assert is_confirmed(storage)
+    storage.rollback_nested()
+    assert (is_dirty(storage), is_confirmed(storage)) == (True, False)
+    assert [storage.get(key) for key in ("a", "b")] == [b"1", b"1"]
+
+
+def test_an_outer_transaction_goes_on_when_the_first_writes_were_those_of_an_inner_one(storage: ObjectStorage) -> None:
+    storage.begin_nested()
+    storage.begin_nested()
+    storage.put("inner", b"1")
+    storage.rollback_nested()
+    storage.put("outer", b"1")
+    storage.commit_nested()
+    assert is_dirty(storage)
+    storage.commit(ignore)
+    assert keys(storage) == ["outer"]
+
+
+def test_a_transaction_that_outlives_its_object_keeps_nothing(storage: ObjectStorage) -> None:
+    storage.begin_nested()
+    storage.put("a", b"1")
+    storage.close()
+    storage.rollback_nested()
+    with pytest.raises(InvalidStateError, match="this life of the object has ended"):
+        storage.commit_nested()
+
+
 def test_transaction_sync_rolls_back_and_passes_the_error_on(storage: ObjectStorage) -> None:
     def fails() -> None:
         storage.put("a", b"1")
@@ -221,6 +286,27 @@ def test_when_durable_covers_the_open_turn_and_earlier_lives(
     assert told == ["nothing yet"]
     log.pending()[0].succeed()
     assert told == ["nothing yet", "this turn", "former life"]
+
+
+def test_asking_what_is_durable_opens_no_file(make_store: Callable[..., HostStore], room: ObjectId) -> None:
+    store = make_store()
+    storage = store.open(room)
+    storage.put("a", b"1")
+    storage.commit(ignore)
+    store.close()
+    again = make_store()
+    told: list[StorageError | None] = []
+    again.open(room).when_durable(told.append)
+    assert (told, again.open_databases) == ([None], 0)
+
+
+def test_a_transaction_that_is_dropped_does_not_keep_anyone_waiting(storage: ObjectStorage) -> None:
+    told: list[StorageError | None] = []
+    storage.begin_nested()
+    storage.put("a", b"1")
+    storage.when_durable(told.append)
+    storage.rollback_nested()
+    assert told == [None]
 
 
 def test_a_dropped_turn_does_not_keep_anyone_waiting(storage: ObjectStorage) -> None:

@@ -260,7 +260,7 @@ async def test_what_cannot_be_in_a_transaction_is_refused(storage: Storage, hand
         await storage.transaction(syncs)
     with pytest.raises(InvalidStateError, match="delete_all cannot be called inside a transaction"):
         await storage.transaction(deletes)
-    assert not handle.in_transaction
+    assert handle.depth == 0
 
 
 async def test_each_kind_of_function_has_its_transaction(storage: Storage) -> None:
@@ -268,12 +268,12 @@ async def test_each_kind_of_function_has_its_transaction(storage: Storage) -> No
         storage.put("a", 1)
 
     with pytest.raises(WrongTypeError, match="for a plain one use transaction_sync"):
-        await storage.transaction(lambda: storage.kv.put("a", 1))  # type: ignore[arg-type, return-value]
+        await storage.transaction(lambda: storage.kv.put("a", 1))  # type: ignore[arg-type]
     with pytest.raises(WrongTypeError, match="for an async one use transaction"):
         await storage.transaction_sync(asynchronous)
     with pytest.raises(WrongTypeError, match="this one returned an awaitable"):
         await storage.transaction_sync(lambda: asynchronous())
-    with pytest.raises(WrongTypeError, match="takes an async function without arguments, got NoneType"):
+    with pytest.raises(WrongTypeError, match="transaction takes an async function, got NoneType"):
         await storage.transaction(None)  # type: ignore[arg-type]
     assert await storage.list() == {}
 

@@ -2,9 +2,11 @@
 #
 #  (1) The first write of a turn opens a transaction; `commit`, called at the turn's end when `dirty`, closes it. While
 #      a nested transaction is open, nothing is dirty: its writes belong to the turn in which it ends.
-#  (2) An object that never writes has no file. The file is opened at the first use, and may be closed between turns
-#      when others need the room; nobody up here notices.
-#  (3) After a critical failure (no space, an I/O error, a commit that the log could not keep) the turn is rolled back,
+#  (2) An object that never writes has no file, nor has one whose first writes were rolled back. The file is opened at
+#      the first use, and may be closed between turns when others need the room; nobody up here notices.
+#  (3) A nested transaction begins in the database with its first write. One that only reads costs nothing, and when it
+#      is rolled back the turn is as clean as it was before.
+#  (4) After a critical failure (no space, an I/O error, a commit that the log could not keep) the turn is rolled back,
 #      and every later call of this life raises the same error.
 """ObjectStorage: the handle that an activation holds."""
 
@@ -31,6 +33,12 @@ class Writers(Protocol):
     def writer(self, object_id: ObjectId, *, create: bool) -> Writer | None:
         """The open file of an object; None when it has none and none is to be made. Raises StorageError."""
 
+    def open_writer(self, object_id: ObjectId) -> Writer | None:
+        """The file of an object, if it is open now."""
+
+    def drop_unborn(self, writer: Writer) -> None:
+        """Remove a file that nothing was ever committed to."""
+
     def post(self, function: Callable[[], None]) -> None:
         """Have a function called on this thread, soon."""
 
@@ -55,7 +63,10 @@ class ObjectStorage:
         self._writers = writers
         self._writer: Writer | None = None
         self._wrote = False
-        self._depth = 0
+        self._before: list[tuple[bool, bool]] = []
+        """For each nested transaction that is open: whether the turn had written before it, and confirmed."""
+        self._savepoints = 0
+        """How many of them have begun in the database."""
         self._closed = False
         self._after_commit: list[OnDurable] = []
 
@@ -64,7 +75,7 @@ class ObjectStorage:
     @property
     def dirty(self) -> bool:
         """Whether there is something that the end of this turn must commit."""
-        return self._wrote and self._depth == 0
+        return self._wrote and not self._before
 
     @property
     def uncommitted(self) -> bool:
@@ -96,13 +107,8 @@ class ObjectStorage:
 
     def rollback(self) -> None:
         """Drop all writes of this turn that were not committed."""
-        if self._writer is not None and self._writer.in_turn:
-            self._writer.undo(self._writer.database.mark)
-        self._end_turn()
-        self._depth = 0
-        waiting, self._after_commit = self._after_commit, []
-        for callback in waiting:
-            self.when_durable(callback)
+        self._before.clear()
+        self._drop_turn()
 
     def when_durable(self, callback: OnDurable) -> None:
         """Call back once everything written so far is durable, writes of the open turn and of former lives included.
@@ -113,49 +119,71 @@ class ObjectStorage:
             callback(self.failure)
         elif self._wrote:
             self._after_commit.append(callback)
-        elif self._writer is None and (writer := self._writers.writer(self.object_id, create=False)) is not None:
+        elif (writer := self._writers.open_writer(self.object_id)) is not None:
             writer.when_durable(callback)
-        elif self._writer is not None:
-            self._writer.when_durable(callback)
         else:
-            callback(None)
+            callback(None)  # a file is closed only when all that it holds is durable
 
     @property
     def durable(self) -> bool:
         """Whether everything that can be read here is durable: the open turn is clean and no commit is under way."""
-        return not self._wrote and (self._writer is None or self._writer.settled)
+        writer = self._writers.open_writer(self.object_id)
+        return not self._wrote and (writer is None or writer.settled)
 
     # Nested transactions.
 
     @property
-    def in_transaction(self) -> bool:
-        """Whether a nested transaction is open."""
-        return self._depth > 0
+    def depth(self) -> int:
+        """How many nested transactions are open, one inside the other."""
+        return len(self._before)
 
     def begin_nested(self) -> None:
         """Open a transaction inside the turn, or inside another one."""
-        connection = self._begin()
-        self._guard(lambda: connection.execute(f"SAVEPOINT _roost_{self._depth}"))
-        self._depth += 1
+        self._check_usable()
+        self._before.append((self._wrote, self.confirmed))
 
     def commit_nested(self) -> None:
         """Close the innermost transaction; its writes belong to the one around it, or to the turn."""
-        self._close_nested("RELEASE _roost_{0}")
+        if self.failure is not None:
+            return  # everything was rolled back already
+        self._check_usable()
+        self._before.pop()
+        self._end_savepoint("RELEASE _roost_{0}")
 
     def rollback_nested(self) -> None:
         """Drop the writes of the innermost transaction, and close it."""
-        self._close_nested("ROLLBACK TO _roost_{0}; RELEASE _roost_{0}")
+        if self.failure is not None or self._closed:
+            return  # that is done
+        wrote, confirmed = self._before.pop()
+        if self._wrote and not wrote:
+            self._drop_turn()
+        else:
+            self._end_savepoint("ROLLBACK TO _roost_{0}; RELEASE _roost_{0}")
+            self.confirmed = confirmed
 
-    def _close_nested(self, statement: str) -> None:
-        if self.failure is not None:
-            return  # everything was rolled back already
-        assert self._depth, "a nested transaction is open"
-        connection = self._in_use().database.connection
-        self._depth -= 1
-        self._guard(lambda: connection.execute(statement.format(self._depth)))
-        if self._depth == 0 and not self._wrote:
-            self._guard(lambda: connection.execute("COMMIT"))  # nothing was written; only close it
-            self._end_turn()
+    def _end_savepoint(self, statement: str) -> None:
+        if self._savepoints > len(self._before):
+            self._savepoints -= 1
+            connection = self._in_use().database.connection
+            self._guard(lambda: connection.execute(statement.format(self._savepoints)))
+
+    def _begin_savepoints(self, connection: apsw.Connection) -> None:
+        while self._savepoints < len(self._before):
+            connection.execute(f"SAVEPOINT _roost_{self._savepoints}")
+            self._savepoints += 1
+
+    def _drop_turn(self) -> None:
+        """Nothing was written since the last commit any more."""
+        writer = self._writer
+        if writer is not None and writer.in_turn:
+            writer.undo(writer.database.mark)
+        self._end_turn()
+        if writer is not None and not writer.database.born:
+            self._writer = None
+            self._writers.drop_unborn(writer)
+        waiting, self._after_commit = self._after_commit, []
+        for callback in waiting:
+            self.when_durable(callback)
 
     def transaction_sync(self, function: Callable[[], T]) -> T:
         """Run a plain function as one transaction: rolled back when it raises."""
@@ -224,7 +252,7 @@ class ObjectStorage:
 
         Raises InvalidStateError inside a transaction.
         """
-        if self._depth:
+        if self._before:
             raise InvalidStateError("delete_all cannot be called inside a transaction")
         if self._reader() is None:
             return
@@ -290,13 +318,19 @@ class ObjectStorage:
             writer.database.ready()
             self._guard(writer.database.begin)
             writer.in_turn = True
-        return writer.database.connection
+        connection = writer.database.connection
+        if self._savepoints < len(self._before):
+            self._guard(lambda: self._begin_savepoints(connection))
+        return connection
 
-    def _open(self, *, create: bool) -> Writer | None:
+    def _check_usable(self) -> None:
         if self.failure is not None:
             raise _again(self.failure)
         if self._closed:
             raise InvalidStateError("this life of the object has ended; its storage cannot be used any more")
+
+    def _open(self, *, create: bool) -> Writer | None:
+        self._check_usable()
         try:
             self._writer = self._writers.writer(self.object_id, create=create)
         except StorageError as error:
@@ -312,6 +346,7 @@ class ObjectStorage:
 
     def _end_turn(self) -> None:
         self._wrote = False
+        self._savepoints = 0
         if self._writer is not None:
             self._writer.in_turn = False
 

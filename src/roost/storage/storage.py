@@ -21,6 +21,7 @@ from roost.limits import DEFAULTS, Limits
 from roost.storage.kv import KeyRange, next_batch
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.ready import Ready
+from roost.storage.transaction import Transaction, given
 
 T = TypeVar("T")
 
@@ -205,7 +206,7 @@ class Storage:
 
         Raises InvalidStateError inside a transaction, whose writes cannot be durable before it ends.
         """
-        if self._storage.in_transaction:
+        if self._storage.depth:
             raise InvalidStateError("sync cannot be awaited inside a transaction: its writes are made when it ends")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -222,26 +223,31 @@ class Storage:
             return future.result()
         return await self._gate.wait_for_storage(future)
 
-    async def transaction(self, fn: Callable[[], Awaitable[T]]) -> T:
-        """Run an async function as one transaction: all of its writes are kept together, or none when it raises.
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]] | Callable[[], Awaitable[T]]) -> T:
+        """Run an async function as one transaction: all of its writes are kept together, or none when it raises; its
+        value or exception is passed on.
 
-        Until it ends, no other event of this object is delivered. Transactions may be nested.
+        The function may take an argument, `txn`: it has `get`, `put`, `delete` and `list`, which do what those of the
+        storage do, and `rollback()`. Until the function ends no other event of this object is delivered; one that takes
+        longer than 30 seconds resets the object. What the turn wrote before is a commit of its own, made first.
+        Transactions may be nested.
         """
         if not callable(fn):
-            raise WrongTypeError(f"transaction takes an async function without arguments, got {type(fn).__name__}")
+            raise WrongTypeError(f"transaction takes an async function, got {type(fn).__name__}")
         return await self._gate.critical_section(lambda: self._run_transaction(fn))
 
-    async def _run_transaction(self, fn: Callable[[], Awaitable[T]]) -> T:
-        self._storage.begin_nested()
+    async def _run_transaction(self, fn: Callable[..., Awaitable[T]]) -> T:
+        transaction = Transaction(self, self._storage)
+        transaction.begin()
         try:
-            result = fn()
+            result = given(fn, transaction)
             if not inspect.isawaitable(result):
                 raise WrongTypeError("transaction takes an async function; for a plain one use transaction_sync")
             value = await result
         except BaseException:
-            self._storage.rollback_nested()
+            transaction.end(keep=False)
             raise
-        self._storage.commit_nested()
+        transaction.end(keep=True)
         return value
 
     def transaction_sync(self, fn: Callable[[], T]) -> T:

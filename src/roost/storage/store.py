@@ -109,6 +109,15 @@ class HostStore:
         self._make_room()
         return writer
 
+    def open_writer(self, object_id: ObjectId) -> Writer | None:
+        """The file of an object, if it is open now."""
+        return self._writers.get(object_id.key)
+
+    def drop_unborn(self, writer: Writer) -> None:
+        """Remove a file that nothing was ever committed to."""
+        if writer.may_checkpoint() and not writer.database.born and self._writers.get(writer.key) is writer:
+            self._drop(writer)
+
     def _open_writer(self, object_id: ObjectId, path: Path) -> Writer:
         size_max = self._limits.object_bytes_max
         try:
