@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from roost.config import Assets, Settings, find_pyproject, load
+from roost.config import KEYS, Assets, Settings, find_pyproject, load
 from roost.errors import ConfigurationError
 from roost.limits import DEFAULTS, Limits
 
@@ -240,3 +241,8 @@ def test_no_app_and_an_app_that_is_not_there_are_clear_errors(tmp_path: Path) ->
         load(environ={}, directory=tmp_path)
     with pytest.raises(ConfigurationError, match=r"the app .*/gone\.py does not exist"):
         load("gone.py", environ={}, directory=tmp_path)
+
+
+def test_the_page_on_configuration_has_every_key() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(KEYS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from roost.cli.main import main, version
+from roost.cli.main import cli, dev, main, run, version
 
 
 def plain(text: str) -> str:
@@ -107,3 +108,12 @@ def test_it_is_a_module_that_runs() -> None:
     ran = subprocess.run([sys.executable, "-m", "roost", "--version"], capture_output=True, check=False)
     assert ran.returncode == 0
     assert ran.stdout.startswith(b"roost ")
+
+
+def test_the_page_on_the_command_line_has_every_command_and_flag() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    commands = {command.name or command.callback.__name__ for command in cli.registered_commands if command.callback}
+    assert set(re.findall(r"^\| `roost (\w+)", page, re.MULTILINE)) == commands
+    flags = {f"--{name.replace('_', '-')}" for name in inspect.signature(run).parameters if name != "app"}
+    assert set(re.findall(r"^\| `(--[\w-]+)` \|", page, re.MULTILINE)) == flags
+    assert inspect.signature(run).parameters == inspect.signature(dev).parameters
