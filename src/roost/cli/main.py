@@ -33,20 +33,26 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _option(metavar: str, text: str, default: object) -> Any:
+    """A flag that shows the default, and does not pass it on: settings from elsewhere would then never count."""
+    return typer.Option(metavar=metavar, help=f"{text} \\[{default}]", show_default=False)
+
+
 App = Annotated[
     str | None,
-    typer.Argument(metavar="APP", help="A Python file, or a directory with one.", show_default="app.py, or main.py"),
+    typer.Argument(
+        metavar="APP",
+        help="A Python file, or a directory with one: app.py, or main.py. \\[this directory]",
+        show_default=False,
+    ),
 ]
-Host = Annotated[str | None, typer.Option(help="Address to listen at; 0.0.0.0 is every one.", show_default="127.0.0.1")]
-Port = Annotated[int | None, typer.Option(help="0 takes a free one.", show_default="8787")]
-Gateways = Annotated[int | None, typer.Option(help="Processes that hold clients' connections.", show_default="1")]
-Hosts = Annotated[int | None, typer.Option(help="Processes that run your objects.", show_default="1")]
-Data = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Where everything is stored.", show_default=".roost beside the app")
-]
-LogLevel = Annotated[
-    str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.", show_default="info")
-]
+Host = Annotated[str | None, _option("ADDRESS", "Where to listen; 0.0.0.0 is every address.", "127.0.0.1")]
+Port = Annotated[int | None, _option("PORT", "0 takes a free one.", 8787)]
+Gateways = Annotated[int | None, _option("N", "Processes that hold clients' connections.", 1)]
+Hosts = Annotated[int | None, _option("N", "Processes that run your objects.", 1)]
+Data = Annotated[str | None, _option("DIR", "Where everything is stored.", ".roost beside the app")]
+LogLevel = Annotated[str | None, _option("LEVEL", "debug, info, warning or error.", "info")]
 
 
 @cli.command()
@@ -59,7 +65,11 @@ def run(
     data: Data = None,
     log_level: LogLevel = None,
 ) -> None:
-    """Serve an app. Stop it with Ctrl-C or SIGTERM; SIGHUP replaces the app without closing a socket."""
+    """Serve an app.
+
+    Ctrl-C or SIGTERM stops it in order, a second time at once. SIGHUP puts a new version of the app in the place of
+    the old one, with every hibernating socket open.
+    """
     flags = _flags(host=host, port=port, gateways=gateways, hosts=hosts, data=data, log_level=log_level)
     _serve(app, flags, reload=False)
 
@@ -74,7 +84,11 @@ def dev(
     data: Data = None,
     log_level: LogLevel = None,
 ) -> None:
-    """Serve an app while you write it: saving a file replaces it, and sockets stay open."""
+    """Serve an app while you write it.
+
+    Saving a file replaces the app, with every hibernating socket open. While it does not import, the traceback is
+    shown and the version before it goes on serving.
+    """
     flags = _flags(host=host, port=port, gateways=gateways, hosts=hosts, data=data, log_level=log_level)
     _serve(app, flags, reload=True)
 
@@ -85,7 +99,10 @@ def ps(
     data: Data = None,
     json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
-    """Show what runs: processes, the objects that are awake and why, sockets, and what they used."""
+    """Show what runs.
+
+    Processes, objects that are awake and what keeps them so, sockets, and what was metered.
+    """
     where = data if data is not None else load(app).data
     report = asyncio.run(ask(where))
     if json:

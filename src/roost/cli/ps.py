@@ -44,12 +44,13 @@ def _holds(process: ProcessReport) -> str:
         return _count(process.gateway.sockets, "socket")
     if process.host:
         awake = sum(one.state != "hibernated" for one in process.host.objects)
-        return f"{_count(awake, 'object')} awake, {len(process.host.objects) - awake} asleep with sockets"
+        asleep = len(process.host.objects) - awake
+        return f"{_count(awake, 'object')} awake" + (f", {asleep} asleep with sockets" if asleep else "")
     return ""
 
 
 def _table_of(objects: list[tuple[int, ObjectReport]]) -> Table:
-    table = _table("object", "host", "state", "sockets", "events", "turns", "active", "in / out", "awake because")
+    table = _table("object", "host", "state", "sockets", "events", "turns", "active", "in / out", "kept awake by")
     for host, one in objects:
         meter = one.meter
         events = sum(meter.get("events", {}).values())
@@ -63,7 +64,7 @@ def _table_of(objects: list[tuple[int, ObjectReport]]) -> Table:
 def _why(one: ObjectReport) -> str:
     if one.pinned_by:
         return ", ".join(one.pinned_by)
-    return f"idle for {_duration(one.idle_seconds)}" if one.idle_seconds is not None else ""
+    return f"nothing, idle for {_duration(one.idle_seconds)}" if one.idle_seconds is not None else ""
 
 
 def _table(*columns: str) -> Table:
