@@ -21,8 +21,10 @@ async def test_a_stop_is_status_0_sockets_get_1001_and_everything_is_stored(
         socket = await running.connect("/")
         await socket.send(json.dumps({"client": "a", "n": 1}))
         entry = await receive_json(socket)
+        active = await running.connect("/?active=1")
         assert await running.stop(number) == 0
         assert await close_code(socket) == 1001
+        assert await close_code(active) == 1012
         assert not any(map(alive, running.pids))
     async with roost(LEDGER, tmp_path / "data", "--gateways", 2, "--hosts", 2) as running:
         assert (await running.get("/stored"))["stored"] == [entry]
