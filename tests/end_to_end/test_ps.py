@@ -44,7 +44,7 @@ async def test_processes_and_objects_are_shown_as_they_are(tmp_path: Path) -> No
         status, text = await ps(running)
         assert status == 0
         assert "LEDGER busy" in " ".join(text.split())
-        await running.stop()
+        await running.kill_everything()
         status, text = await ps(running)
         assert status == 2
         assert "no roost runs on the data directory" in text

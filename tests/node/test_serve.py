@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import os
+import ssl
+import subprocess
 import types
 import urllib.request
 from pathlib import Path
@@ -64,9 +66,9 @@ async def front(request: Any, env: Any) -> Response:
     return response
 
 
-async def get(url: str) -> str:
+async def get(url: str, tls: ssl.SSLContext | None = None) -> str:
     def read() -> str:
-        with urllib.request.urlopen(url) as response:
+        with urllib.request.urlopen(url, context=tls) as response:
             text: str = response.read().decode()
             return text
 
@@ -216,3 +218,16 @@ async def test_the_loops_task_factory_is_its_own_again_afterwards() -> None:
         async with serve(Echo):
             raise ZeroDivisionError
     assert loop.get_task_factory() is before
+
+
+async def test_with_a_certificate_it_is_https(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", *curve, *names, "-keyout", key, "-out", certificate]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    (tmp_path / "app.py").write_text(APP.format(version=1))
+    (tmp_path / "pyproject.toml").write_text("[tool.roost.tls]\ncertfile = 'c.pem'\nkeyfile = 'k.pem'\n")
+    async with serve(tmp_path, data=tmp_path / "data") as server:
+        assert server.url == f"https://127.0.0.1:{server.port}"
+        assert await get(server.url, ssl.create_default_context(cafile=str(certificate))) == "1"
