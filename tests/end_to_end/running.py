@@ -103,6 +103,10 @@ class Roost:
         self.port = int(self.url.rpartition(":")[2])
         self.processes()
 
+    def deploy(self) -> None:
+        """Have the hosts replaced by new ones that import the app anew."""
+        self.supervisor.kill(signal.SIGHUP)
+
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it as an operator does: it must end with status 0 and leave no process behind."""
         left = self.processes()

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from .running import PATIENCE, Roost, until
 
@@ -158,20 +158,28 @@ async def entered(roost: Roost, *names: str, path: str = "/room", **query: Any) 
 
 
 class Talker:
-    """Talks without end, and comes back as another whenever it was closed with 1012, or another of `codes`."""
+    """Talks without end, and comes back as another whenever it was closed with 1012, or another of `codes`.
+
+    `retries`: it may be told to come again a moment later, since a handshake that one host had passed on to another
+    is not repeated when that one dies.
+    """
 
     def __init__(
-        self, roost: Roost, who: str, path: str, window: int, *, codes: Sequence[int] = (1012,), **query: Any
+        self,
+        roost: Roost,
+        who: str,
+        path: str,
+        window: int,
+        *,
+        codes: Sequence[int] = (1012,),
+        retries: bool = False,
+        **query: Any,
     ) -> None:
         self.who, self.path = who, path
         self.lives: list[Client] = []
-        self._roost, self._window, self._codes, self._query = roost, window, codes, query
+        self._roost, self._window, self._codes, self._retries, self._query = roost, window, codes, retries, query
         self._task = asyncio.create_task(self._talk())
         self._enough = False
-
-    @property
-    def present(self) -> Client:
-        return self.lives[-1]
 
     @property
     def acknowledged(self) -> int:
@@ -192,8 +200,22 @@ class Talker:
 
     async def _talk(self) -> None:
         while True:
-            self.lives.append(await enter(self._roost, f"{self.who}.{len(self.lives)}", self.path, **self._query))
-            if await self._live(self.present):
+            try:
+                client = await enter(self._roost, f"{self.who}.{len(self.lives)}", self.path, **self._query)
+            except InvalidStatus as error:
+                if (
+                    not self._retries
+                    or error.response.status_code != 503
+                    or "Retry-After" not in error.response.headers
+                ):
+                    raise
+                continue
+            except (InvalidMessage, ConnectionError):  # its gateway died in the middle of the handshake
+                if 1006 not in self._codes:
+                    raise
+                continue
+            self.lives.append(client)
+            if await self._live(client):
                 return
 
     async def _live(self, client: Client) -> bool:

@@ -115,7 +115,9 @@ async def test_a_client_that_connects_while_its_gateway_is_away_is_served_by_the
 async def test_nothing_acknowledged_is_lost_when_gateways_and_hosts_die_in_turn(tmp_path: Path) -> None:
     choice = chance()
     async with running(Roost(tmp_path, gateways=2, hosts=2)) as roost:
-        talkers = [Talker(roost, f"t{n}", "/room", 4, codes=(1012, 1006), name=f"room {n % 4}") for n in range(8)]
+        talkers = [
+            Talker(roost, f"t{n}", "/room", 4, codes=(1012, 1006), retries=True, name=f"room {n % 4}") for n in range(8)
+        ]
         for name in choice.sample(["host 0", "host 1", *GATEWAYS], 4):
             await choice.choice(talkers).progress(choice.randrange(1, 60))
             killed = await roost.kill(name)

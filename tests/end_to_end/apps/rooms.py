@@ -70,9 +70,15 @@ class Room(DurableObject):
             self.ctx.broadcast(await self.book.enter(said))
 
     async def web_socket_close(self, ws: WebSocket, code: int, reason: str, was_clean: bool) -> None:
+        await self.ended(ws, [code, was_clean])
+
+    async def web_socket_error(self, ws: WebSocket, error: Exception) -> None:
+        await self.ended(ws, str(error))
+
+    async def ended(self, ws: WebSocket, how: object) -> None:
         who = ws.deserialize_attachment()["who"]
         before = await self.ctx.storage.get(f"closed/{who}", [])
-        await self.ctx.storage.put(f"closed/{who}", [*before, [code, was_clean]])
+        await self.ctx.storage.put(f"closed/{who}", [*before, how])
 
     async def do_about(self, ws: WebSocket, said: dict[str, Any]) -> None:
         """Everything that is kept with a socket."""
