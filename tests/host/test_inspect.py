@@ -67,3 +67,23 @@ async def test_a_view_is_made_of_plain_values(tmp_path: Path) -> None:
         gateway = ScriptedGateway(host).roll()
         await gateway.request("/?room=a")
         assert msgspec.json.decode(msgspec.json.encode(host.view()))["classes"]["ROOM"]["awake"] == 1
+
+
+class Storing(DurableObject):
+    async def fetch(self, request: Any) -> Response:
+        await self.ctx.storage.put({"a": 1, "b": 2})
+        await self.ctx.storage.get("a")
+        return Response()
+
+
+async def test_a_view_has_the_true_counts_of_the_storage(tmp_path: Path) -> None:
+    async def storing(request: Any, env: Any) -> Any:
+        return await env.STORING.get_by_name("a").fetch(request)
+
+    async with host_of(tmp_path, Storing, entrypoint=storing) as host:
+        await ScriptedGateway(host).roll().request("/")
+        view = host.view()
+        for meter in (view.objects[0].meter, view.classes["STORING"].meter):
+            assert (meter["rows_written"], meter["rows_read"], meter["commits"]) == (2, 1, 1)
+            assert meter["stored_bytes"] == 3 * 4096
+            assert meter["sync_ms"] > 0

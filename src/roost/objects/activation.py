@@ -31,6 +31,7 @@ from roost.objects.handlers import Handlers
 from roost.objects.lifecycle import ENDED, Happening, State, after
 from roost.objects.object_tasks import ObjectTasks
 from roost.objects.pins import PinnedTime, lingering, pins, unfinished
+from roost.objects.row_count import RowCount
 from roost.objects.sockets import Sockets
 from roost.objects.streamed_body import StreamedBody
 from roost.objects.surroundings import Surroundings
@@ -74,6 +75,7 @@ class Activation(TurnLoop):
         self.leftovers: list[SocketEvent] = []
         """Once it has ended: what its hibernating sockets told and no handler heard, for the next life."""
         self._pinned_time = PinnedTime(self.meter)
+        self._rows = RowCount(self.storage)
         self._drained: asyncio.Future[None] | None = None
         if unheard:
             self.gate.line_up_first(unheard)
@@ -278,9 +280,11 @@ class Activation(TurnLoop):
         return reasons
 
     def settle_meter(self) -> None:
-        """Bring the meter up to date: turns and messages are told to it from time to time, not one by one."""
+        """Bring the meter up to date: turns, messages and rows are told to it from time to time, not one by one."""
         self.delivery.count()
         self.stopwatch.settle()
+        self._rows.settle(self.meter)
+        self.meter.sync_ms += self.output_gate.take_closed_seconds() * 1000
 
     @property
     def idle_since(self) -> float | None:

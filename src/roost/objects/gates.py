@@ -212,7 +212,19 @@ class InputGate:
 class OutputGate:
     """Which commits are durable. `broken` is called once, with the reason, when the gate breaks."""
 
-    __slots__ = ("_broken", "_clock", "_moved", "_pending", "_seconds_max", "_timer", "durable", "is_broken", "needed")
+    __slots__ = (
+        "_broken",
+        "_clock",
+        "_closed_since",
+        "_moved",
+        "_pending",
+        "_seconds_max",
+        "_timer",
+        "_was_closed",
+        "durable",
+        "is_broken",
+        "needed",
+    )
 
     def __init__(
         self, clock: Clock, seconds_max: float, moved: Callable[[], None], broken: Callable[[StorageError], None]
@@ -223,6 +235,8 @@ class OutputGate:
         """All commits up to this one are durable."""
         self.is_broken = False
         self._pending: deque[tuple[int, float, bool]] = deque()
+        self._closed_since: float | None = None
+        self._was_closed = 0.0
         self._clock = clock
         self._seconds_max = seconds_max
         self._timer: Timer | None = None
@@ -236,9 +250,12 @@ class OutputGate:
 
     def commit(self, number: int, *, confirmed: bool) -> None:
         """A commit was handed over; `finished` will tell of its fate."""
-        self._pending.append((number, self._clock.monotonic(), confirmed))
+        now = self._clock.monotonic()
+        self._pending.append((number, now, confirmed))
         if confirmed:
             self.needed = number
+            if self._closed_since is None:
+                self._closed_since = now
             if self._timer is None:
                 self._timer = self._clock.call_later(self._seconds_max, self._look)
 
@@ -250,6 +267,8 @@ class OutputGate:
             self.break_(error)
             return
         self.durable = self._pending.popleft()[0]
+        if self.durable >= self.needed:
+            self._opened()
         self._moved()
 
     def break_(self, error: StorageError) -> None:
@@ -257,9 +276,23 @@ class OutputGate:
         if not self.is_broken:
             self.is_broken = True
             self._pending.clear()
+            self._opened()
             self.needed = self.durable  # what is sent about the breaking itself waits for nothing
             self.close()
             self._broken(error)
+
+    def _opened(self) -> None:
+        if self._closed_since is not None:
+            self._was_closed += self._clock.monotonic() - self._closed_since
+            self._closed_since = None
+
+    def take_closed_seconds(self) -> float:
+        """For how long confirmed writes were pending, since this was asked the last time."""
+        if self._closed_since is not None:
+            self._opened()
+            self._closed_since = self._clock.monotonic()
+        seconds, self._was_closed = self._was_closed, 0.0
+        return seconds
 
     def close(self) -> None:
         """Stop watching the time."""

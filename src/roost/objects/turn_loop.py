@@ -57,6 +57,7 @@ class TurnLoop:
         self._start, self._stop = self.stopwatch.start, self.stopwatch.stop
         self._begin: dict[type, Callable[[Any], None]] = {}
         """How each kind of event is begun."""
+        self._committed = 0
         self._wrote = self._stray_soon = self._look_is_due = False
         self.storage.on_dirty = self._first_write
         self.storage.on_failure = self.output_gate.break_
@@ -120,8 +121,9 @@ class TurnLoop:
         except StorageError as error:
             self.output_gate.break_(error)
         else:
+            self.meter.commits += number != self._committed  # the same number again: nothing was changed
+            self._committed = number
             self.output_gate.commit(number, confirmed=confirmed)
-            self.meter.commits += 1
 
     def _commit_durable(self) -> None:
         self.outbox.release()

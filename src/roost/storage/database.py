@@ -52,6 +52,8 @@ class Database:
         """How many frames of the write-ahead log were captured."""
         self.durable_mark = 0
         """The mark of the last commit that is durable in the journal; kept here because a checkpoint resets both."""
+        self.size_pages = 0
+        """The size of the database after the last commit."""
         self.born = self._ready_file()
         """Whether there was ever a commit."""
         self.closed = False
@@ -71,6 +73,7 @@ class Database:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.path}{suffix}")
         if self.exists(self.path):
+            self.size_pages = self.path.stat().st_size // PAGE_BYTES
             return True
         make_private(self.path.parent)
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -160,6 +163,8 @@ class Database:
             size = self._read_frames(images, start, min(_READ_FRAMES_MAX, last - start))
         if images and not self.born:
             images = {**dict(self._template.pages()), **images}
+        if images:
+            self.size_pages = size
         self.mark = last
         return images, size
 
@@ -185,6 +190,7 @@ class Database:
         self.mark = self._frames = mark
         self.connection = self._connect()
         self.born = self.connection.pragma("application_id") == BORN
+        self.size_pages = self.connection.pragma("page_count") if self.born else 0
 
     # Checkpoints.
 

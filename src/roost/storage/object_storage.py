@@ -22,6 +22,7 @@ from roost.ids import ObjectId
 from roost.storage import kv
 from roost.storage.kv import KeyRange
 from roost.storage.log import OnDurable
+from roost.storage.record import PAGE_BYTES
 from roost.storage.writer import Writer
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class ObjectStorage:
         """Why nothing can be stored or read any more in this life."""
         self.rows_read = 0
         self.rows_written = 0
+        """Of all of this life, like `rows_read`."""
         self._writers = writers
         self._writer: Writer | None = None
         self._wrote = False
@@ -274,6 +276,12 @@ class ObjectStorage:
         if self._reader() is None:
             return 0
         return self._guard(self._in_use().database.size_bytes)
+
+    @property
+    def stored_bytes(self) -> int | None:
+        """The size of the object's file as of its last commit; None while it is not open. Costs next to nothing."""
+        writer = self._writers.open_writer(self.object_id)
+        return None if writer is None else writer.database.size_pages * PAGE_BYTES
 
     def close(self) -> None:
         """End this life: drop what was not committed. The file stays open for the next life, while there is room."""
