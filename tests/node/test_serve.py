@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import ssl
-import subprocess
 import types
 import urllib.request
 from pathlib import Path
@@ -224,8 +223,11 @@ async def test_with_a_certificate_it_is_https(tmp_path: Path) -> None:
     certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", *curve, *names, "-keyout", key, "-out", certificate]
-    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    outputs = ["-keyout", str(key), "-out", str(certificate)]
+    making = await asyncio.create_subprocess_exec(
+        *("openssl", "req", "-x509", *curve, *names, *outputs), stderr=asyncio.subprocess.DEVNULL
+    )
+    assert await making.wait() == 0
     (tmp_path / "app.py").write_text(APP.format(version=1))
     (tmp_path / "pyproject.toml").write_text("[tool.roost.tls]\ncertfile = 'c.pem'\nkeyfile = 'k.pem'\n")
     async with serve(tmp_path, data=tmp_path / "data") as server:
