@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from roost.errors import DataDirectoryError
+from roost.limits import Limits
 from roost.supervisor.address import AddressError, reserve
 from roost.supervisor.child import ChildFailedError
 from roost.supervisor.control_socket import ask
@@ -157,6 +158,11 @@ async def test_a_port_in_use_is_refused_before_anything_starts(runs: Runs, shop:
         with pytest.raises(AddressError, match=f"port {taken.port} is in use"):
             await supervisor.run()
     assert shop.steps() == []
+
+
+async def test_too_few_descriptors_for_the_databases_are_told(runs: Runs, shop: Any) -> None:
+    async with runs.serving(limits=Limits(open_databases_max=1_000_000_000)):
+        assert any("1000000000 open databases may need" in line for line in shop.told.lines)
 
 
 async def test_another_number_of_hosts_has_the_data_recovered_first(runs: Runs, shop: Any) -> None:

@@ -28,9 +28,9 @@ class GatewayProcess:
     def __init__(self, start: Start) -> None:
         assert start.listening is not None, "the supervisor gives each gateway a listening socket"
         self._start = start
-        self._listening = socket.socket(fileno=start.listening)
         self._tls = tls_context(start.settings.tls) if start.settings.tls else None
         self._assets = assets_of(start.settings)
+        self._listening = socket.socket(fileno=start.listening)
         self._gateway: Gateway | None = None
         self._draining: asyncio.Task[None] | None = None
 

@@ -26,7 +26,7 @@ from roost.supervisor.child import COMMAND
 from roost.supervisor.control_socket import open_control_socket
 from roost.supervisor.data_directory import DataDirectory, claim
 from roost.supervisor.deploys import Deploys
-from roost.supervisor.descriptors import raise_descriptor_limit
+from roost.supervisor.descriptors import raise_descriptor_limit, shortage
 from roost.supervisor.processes import Processes
 from roost.supervisor.reporter import Reporter
 from roost.supervisor.signals import handled, has_terminal
@@ -85,8 +85,10 @@ class Supervisor:
 
     async def run(self) -> None:
         """Serve until told to stop. Raises a RoostError when it cannot begin, StoppedError when told to stop twice."""
-        raise_descriptor_limit()
         settings = self.settings
+        few = shortage(raise_descriptor_limit(), settings.limits.open_databases_max)
+        if few is not None:
+            self._reporter.warn(few)
         with (
             contextlib.closing(claim(settings.data)) as directory,
             contextlib.closing(reserve(settings.host, settings.port, settings.gateways)) as address,

@@ -1,0 +1,174 @@
+"""A host and a gateway as the supervisor would have them, on this loop: the settings arrive where they are needed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from roost.config import Assets, Settings, Tls
+from roost.errors import AppLoadError, ConfigurationError, DataDirectoryError
+from roost.limits import Limits
+from roost.node.gateway_process import GatewayProcess
+from roost.node.host_process import HostProcess
+from roost.supervisor.messages import Raised, Sockets, Start
+
+APP = """
+from roost import DurableObject, Response
+
+class Counter(DurableObject):
+    async def fetch(self, request):
+        if request.path == "/fails":
+            raise ZeroDivisionError("a bug in the app")
+        return Response.json({"title": self.env.TITLE, "url": request.url, "name": self.ctx.id.name})
+
+async def fetch(request, env):
+    if request.path == "/asset":
+        return await env.ASSETS.fetch("http://x/page.txt")
+    return await env.C.get_by_name(request.query.get("name", "x")).fetch(request)
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    app = tmp_path / "app.py"
+    app.write_text(APP)
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "page.txt").write_text("a page")
+    return Settings(
+        app=str(app),
+        data=str(tmp_path / "data"),
+        bindings={"C": "Counter"},
+        vars={"TITLE": "Boards"},
+        limits=Limits(name_bytes_max=5, url_bytes_max=200),
+        assets=Assets(directory=str(tmp_path / "static")),
+        trusted_proxies=("127.0.0.1",),
+    )
+
+
+@pytest.fixture
+def sockets() -> Iterator[Sockets]:
+    with tempfile.TemporaryDirectory(prefix="roost-") as directory:  # a path short enough for Unix sockets
+        yield Sockets(directory)
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Tls:
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    outputs = ["-keyout", key, "-out", certificate]
+    subprocess.run(["openssl", "req", "-x509", *curve, *names, *outputs], check=True, capture_output=True)
+    return Tls(certfile=certificate, keyfile=key)
+
+
+@asynccontextmanager
+async def served(settings: Settings, sockets: Sockets, broken: Raised | None = None) -> AsyncIterator[Any]:
+    """A host and a gateway that serve within the block: `(host, gateway, port)`."""
+    loop = asyncio.get_running_loop()
+    factory = loop.get_task_factory()
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    host = HostProcess(Start("host", 0, settings, sockets, broken=broken))
+    gateway = GatewayProcess(Start("gateway", 0, settings, sockets, listening=listening.detach()))
+    await host.serve()
+    await gateway.serve()
+    try:
+        yield host, gateway, port
+    finally:
+        assert not await gateway.drain(60)  # it stays, for its sockets
+        assert await host.drain(60)  # and the host goes
+        await gateway.stop(60)
+        loop.set_task_factory(factory)
+
+
+async def get(
+    url: str, headers: dict[str, str] | None = None, trusting: ssl.SSLContext | None = None
+) -> tuple[int, str]:
+    def read() -> tuple[int, str]:
+        request = urllib.request.Request(url, headers=headers or {})
+        try:
+            with urllib.request.urlopen(request, context=trusting) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    return await asyncio.to_thread(read)
+
+
+async def test_settings_reach_host_and_gateway(settings: Settings, sockets: Sockets) -> None:
+    async with served(settings, sockets) as (host, gateway, port):
+        url = f"http://127.0.0.1:{port}"
+        status, text = await get(f"{url}/", {"X-Forwarded-Proto": "https", "Host": "boards.example"})
+        told = json.loads(text)
+        assert (status, told["title"], told["name"]) == (200, "Boards", "x")  # vars, bindings
+        assert told["url"] == "https://boards.example/"  # trusted_proxies
+        assert await get(f"{url}/page.txt") == (200, "a page")  # assets of the gateway
+        assert await get(f"{url}/asset") == (200, "a page")  # and of env
+        assert (await get(f"{url}/?{'x' * 200}"))[0] == 414  # limits of the gateway
+        assert (await get(f"{url}/?name=too-long"))[0] == 500  # and of the host
+        status, text = await get(f"{url}/fails")
+        assert status == 500
+        assert "a bug in the app" not in text
+        report = host.report()
+        assert [(o.binding, o.name, o.state, o.sockets) for o in report.objects] == [("C", "x", "awake", 0)]
+        assert report.objects[0].meter["events"] == {"fetch": 2}
+        assert report.resident_bytes > 0
+        assert (gateway.report().sockets, gateway.report().hosts) == (0, 1)
+
+
+async def test_with_debug_a_client_is_told_what_was_raised(settings: Settings, sockets: Sockets) -> None:
+    settings = msgspec.structs.replace(settings, debug=True)
+    async with served(settings, sockets) as (_, _, port):
+        status, text = await get(f"http://127.0.0.1:{port}/fails")
+        assert status == 500
+        assert "ZeroDivisionError: a bug in the app" in text
+
+
+async def test_with_a_certificate_it_is_https(settings: Settings, sockets: Sockets, tls: Tls) -> None:
+    async with served(msgspec.structs.replace(settings, tls=tls), sockets) as (_, _, port):
+        trusting = ssl.create_default_context(cafile=tls.certfile)
+        assert await get(f"https://127.0.0.1:{port}/page.txt", trusting=trusting) == (200, "a page")
+
+
+async def test_what_the_app_raised_is_told_by_a_host_in_its_place(settings: Settings, sockets: Sockets) -> None:
+    async with served(settings, sockets, Raised("ZeroDivisionError", "division by zero")) as (host, _, port):
+        status, text = await get(f"http://127.0.0.1:{port}/")
+        assert status == 503
+        assert "ZeroDivisionError: division by zero" in text
+        assert host.report().app == "placeholder"
+
+
+async def test_the_storage_is_its_own_until_it_has_drained(settings: Settings, sockets: Sockets) -> None:
+    successor = HostProcess(Start("host", 0, settings, sockets))  # prepared while the other serves
+    async with served(settings, sockets):
+        with pytest.raises(DataDirectoryError, match="in use"):
+            await successor.serve()
+    factory = asyncio.get_running_loop().get_task_factory()
+    await successor.serve()
+    await successor.stop(60)
+    asyncio.get_running_loop().set_task_factory(factory)
+
+
+def test_what_cannot_be_prepared_is_an_error_before_anything_is_opened(settings: Settings, sockets: Sockets) -> None:
+    Path(settings.app).write_text("1 / 0")
+    with pytest.raises(AppLoadError, match="ZeroDivisionError"):
+        HostProcess(Start("host", 0, settings, sockets))
+    gone = msgspec.structs.replace(settings, assets=Assets(directory="/nowhere"))
+    for role in (HostProcess, GatewayProcess):
+        with socket.create_server(("127.0.0.1", 0)) as listening, pytest.raises(ConfigurationError, match="/nowhere"):
+            role(Start("host", 0, gone, sockets, listening=listening.fileno()))
+    assert not Path(settings.data).exists()
