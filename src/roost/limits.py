@@ -38,6 +38,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     construction_tries_max: int = 3  # that may fail, before the message that waits first closes its socket with 1011
     construction_retry_seconds: float = 0.25  # after the first that failed; doubled after each
     wait_until_seconds_max: float = 900.0
+    pre_shutdown_seconds_max: float = 10.0  # then the object's memory goes all the same
     inbox_bytes_max: int = 16 * 1024 * 1024  # per object; beyond it the senders are not read
     inbox_events_max: int = 10_000  # per object; beyond it requests get OverloadedError
     host_memory_bytes_max: int = 0  # resident size above which the longest idle hibernate early; 0: 75 % of the machine
@@ -70,6 +71,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     # host
     entrypoint_requests_max: int = 20_000  # in the entrypoint at once, per host; beyond it OverloadedError
+    peer_away_seconds_max: float = 1.0  # of a gateway whose link broke, before objects hear 1006 for its sockets
     roll_seconds_max: float = 2.0  # for the gateways to tell a new host which sockets they hold
     blocked_seconds_max: float = 1.0  # of a loop that does not turn, before it is reported with its stack
 

@@ -145,6 +145,40 @@ async def test_a_socket_whose_host_dies_before_it_joined_joins_with_the_next() -
         assert await client.frame() == (TEXT, b"to all")
 
 
+def break_link(r: Rooms) -> None:
+    """Both processes live."""
+    assert r.owner.end is not None
+    r.owner.end.lose()
+
+
+async def test_after_a_broken_link_the_host_learns_what_arrived_and_which_sockets_are_kept() -> None:
+    async with rooms() as r:
+        client, number = await r.open()
+        unfinished, unfinished_number = await r.open()
+        _, opening = await r.open(join=False)
+        await r.say(unfinished, "unfinished")
+        r.owner.send(frames.Send([number], "before"), frames.Send([number], "too"))
+        assert [await client.frame() for _ in range(2)] == [(TEXT, b"before"), (TEXT, b"too")]
+        for _ in range(2):
+            arrived = 3 + 2 + 2  # answers to the requests, Joined, messages
+            r.owner.received.clear()
+            lost = r.served.observer.wait_for("link.lost")
+            break_link(r)
+            await lost
+            assert (await r.owner.take(frames.RollEnd)).received == (r.owner.incarnation, arrived)
+            rolled = {
+                one.socket: one for told in r.owner.received if isinstance(told, frames.Roll) for one in told.sockets
+            }
+            assert set(rolled) == {number, unfinished_number, opening}
+            assert [rolled[n].opening is None for n in (number, opening)] == [True, False]
+        assert (await unfinished.closed_with())[0] == 1012
+        r.owner.send(frames.SendToTagged(KEY, None, [], "to all"))
+        assert await client.frame() == (TEXT, b"to all")
+        await lose(r)
+        r.owner.reachable = True
+        assert (await r.owner.take(frames.RollEnd)).received == (r.owner.incarnation, 0)
+
+
 async def test_nothing_behind_an_unfinished_message_reaches_the_next_host() -> None:
     async with rooms() as r:
         client, number = await r.open()

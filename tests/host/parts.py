@@ -48,6 +48,9 @@ class KeepingPeer:
     def finished(self, number: int) -> None:
         self.done.append(number)
 
+    def leave_sockets(self) -> None:
+        raise AssertionError("it has no link")
+
 
 class _Call:
     def __init__(self, callback: Callable[[], object]) -> None:

@@ -45,6 +45,8 @@ class ScriptedGateway:
     def __init__(self, host: Host, number: int = 0, *, incarnation: int = 0, role: str = "gateway") -> None:
         self.incarnation = incarnation or next(_incarnations)
         self.frames: list[Frame] = []
+        self.received = 0
+        """How many frames have come, without the Hello."""
         self.agrees = True
         """Answers Drain by itself."""
         self.lost: list[BaseException | None] = []
@@ -58,6 +60,7 @@ class ScriptedGateway:
 
     def _on_frames(self, batch: list[Frame]) -> None:
         self.frames.extend(batch)
+        self.received += sum(not isinstance(frame, Hello) for frame in batch)
         if self.agrees and any(isinstance(frame, frames.Drain) for frame in batch):
             self.send(frames.Drained())
         self.arrived.set()
@@ -72,10 +75,10 @@ class ScriptedGateway:
         for frame in sent:
             self.connection.send(frame)
 
-    def roll(self, *sockets: RolledSocket) -> ScriptedGateway:
+    def roll(self, *sockets: RolledSocket, received: tuple[int, int] | None = None) -> ScriptedGateway:
         if sockets:
             self.send(frames.Roll(list(sockets)))
-        self.send(frames.RollEnd())
+        self.send(frames.RollEnd(received))
         return self
 
     async def expect(self, kind: type[F], **facts: Any) -> F:

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from roost.errors import InvalidArgumentError, UnknownBindingError
+from roost.errors import InvalidArgumentError, ObjectResetError, StorageError, UnknownBindingError
 from roost.host import activations
 from roost.host.host import Host
+from roost.link import frames
 from roost.link.frames import ObjectRef
+from roost.objects.activation import Activation
 from roost.objects.durable_object import DurableObject
+from roost.objects.web_socket_pair import WebSocketPair
+from roost.request import Request
 from roost.response import Response
 
 from .parts import HandClock
@@ -106,3 +113,140 @@ async def test_meters_outlive_their_objects_and_are_bounded(tmp_path: Path, monk
             clock.advance(12)
         assert len(host.activations.meters) <= 11
         assert host.view().classes["ROOM"].meter["events"] == {"fetch": 50}
+
+
+# -- what goes wrong inside roost --------------------------------------------------------------------------------------
+
+
+class Deaf(Room):
+    """Has a socket."""
+
+    async def fetch(self, request: Any) -> Response:
+        if not request.is_upgrade:
+            return Response("heard")
+        client, server = WebSocketPair()
+        self.ctx.accept_web_socket(server)
+        return Response(None, status=101, web_socket=client)
+
+    async def web_socket_message(self, ws: Any, message: Any) -> None:
+        ws.send(message)
+
+
+async def enter_deaf(request: Any, env: Any) -> Any:
+    return await env.DEAF.get_by_name("x").fetch(request)
+
+
+@asynccontextmanager
+async def deaf(tmp_path: Path) -> AsyncIterator[tuple[Host, ScriptedGateway, int, list[str]]]:
+    """A host with a sleeping object and its socket, and what is reported."""
+    clock = HandClock()
+    async with host_of(tmp_path, Deaf, entrypoint=enter_deaf, clock=clock) as host:
+        gateway = ScriptedGateway(host).roll()
+        number = await gateway.connect("/")
+        await settle()
+        clock.advance(12)
+        assert host.view().objects == []
+        reported: list[str] = []
+        for name in ("object.undelivered", "object.failed", "object.uncalled"):
+            host.observer.subscribe(name, lambda name, facts: reported.append(name))
+        yield host, gateway, number, reported
+
+
+@pytest.mark.parametrize("at", ["construction", "delivery"])
+async def test_what_cannot_be_delivered_is_answered_and_reported_once_and_the_next_event_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    async with deaf(tmp_path) as (host, gateway, number, reported):
+        fails = {"construction": (Activation, "__init__"), "delivery": (Activation, "deliver")}[at]
+        for broken in (StorageError("the disk is gone"), ZeroDivisionError("a mistake")):
+
+            def fail(*_: Any, broken: Exception = broken) -> None:
+                raise broken
+
+            with monkeypatch.context() as patch:
+                patch.setattr(*fails, fail)
+                assert (await gateway.request("/")).status == 500
+                with pytest.raises((StorageError, ObjectResetError), match=str(broken)):
+                    await host.env.DEAF.get_by_name("x").fetch("http://x/")
+                gateway.send(frames.SocketMessage(number, "lost"))
+                assert (await gateway.expect(frames.CloseSocket)).code == 1011
+                assert await gateway.expect(frames.Finished) == frames.Finished([number])
+            assert reported == ["object.undelivered"] * 3
+            reported.clear()
+            (place,) = host.activations.places.values()
+            assert (place.activation, place.requests) == (None, 0)
+            assert (await gateway.request("/")).text == "heard"
+            assert await gateway.say(number, "again") == [frames.Send([number], "again")]
+            await asleep(host)
+
+
+async def asleep(host: Host) -> None:
+    for place, _ in host.activations.awake():
+        host.activations.hibernate(place.key)
+    assert list(host.activations.awake()) == []
+
+
+async def test_the_end_of_a_socket_that_cannot_be_told_is_the_end_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Deaf, "web_socket_close", lambda *_: None, raising=False)
+    async with deaf(tmp_path) as (host, gateway, number, reported):
+
+        def fail(*_: Any) -> None:
+            raise StorageError("the disk is gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Activation, "deliver", fail)
+            gateway.send(frames.SocketClosed(number, 1000, "", True))
+            await settle()
+        assert reported == ["object.undelivered"]
+        assert host.activations.places == {}
+
+
+async def test_an_object_that_cannot_even_end_leaves_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with deaf(tmp_path) as (_, gateway, number, reported):
+
+        def fail(*_: Any) -> None:
+            raise ZeroDivisionError("a mistake")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Activation, "deliver", fail)
+            patch.setattr(Activation, "stop", fail)
+            assert (await gateway.request("/")).status == 500
+        assert reported == ["object.undelivered"] * 2
+        assert await gateway.say(number, "again") == [frames.Send([number], "again")]
+
+
+async def test_a_request_is_answered_once_whatever_is_said_afterwards(tmp_path: Path) -> None:
+    async with deaf(tmp_path) as (host, _, _, _):
+        answers: list[Any] = []
+        events: list[Any] = []
+        place = next(iter(host.activations.places.values()))
+        place.activation = SimpleNamespace(deliver=events.append)  # type: ignore[assignment]
+        host.activations.fetch(place, Request("http://x/"), answers.append, answers.append)
+        (event,) = events
+        first = Response("first")
+        event.reply(first)
+        event.fail(ValueError("second"))
+        event.reply(Response("third"))
+        assert answers == [first]
+        assert place.requests == 0
+        place.activation = None
+
+
+async def test_a_taker_of_an_answer_that_fails_does_not_keep_the_place(tmp_path: Path) -> None:
+    async with deaf(tmp_path) as (host, _, _, _):
+        place = next(iter(host.activations.places.values()))
+        events: list[Any] = []
+        place.activation = SimpleNamespace(deliver=events.append)  # type: ignore[assignment]
+
+        def fail(_: object) -> None:
+            raise ZeroDivisionError
+
+        for call in ("reply", "fail"):
+            host.activations.fetch(place, Request("http://x/"), fail, fail)
+            with pytest.raises(ZeroDivisionError):
+                getattr(events.pop(), call)(None)
+        assert place.requests == 0
+        assert host.activations.all_answered() is None
+        place.activation = None

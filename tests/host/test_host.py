@@ -198,6 +198,73 @@ async def test_after_a_crash_the_roll_brings_the_sockets_back_and_storage_the_bo
 
 
 @pytest.mark.parametrize("drained", [True, False])
+async def test_what_comes_when_a_host_has_left_is_for_its_successor(tmp_path: Path, drained: bool) -> None:
+    async with host_of(tmp_path, Board, entrypoint=fetch, crash=True) as host:
+        gateway = ScriptedGateway(host).roll()
+        number = await gateway.connect("/")
+        await settle()
+        if drained:
+            await host.drain()
+        else:
+            await host.close()
+        late = ScriptedGateway(host, incarnation=gateway.incarnation).roll(rolled(number, host))
+        late.send(frames.SocketMessage(number, "late"))
+        await settle()
+        assert late.frames == [], "not even a Hello, so that the gateway keeps what it has"
+        assert len(late.lost) == 1
+        assert list(host.activations.awake()) == []
+    assert Board.lives == 1
+
+
+async def test_what_waits_for_the_roll_call_of_a_host_that_ends_wakes_nobody(tmp_path: Path) -> None:
+    async with host_of(tmp_path, Board, entrypoint=fetch, gateways=[0, 1], clock=HandClock(), crash=True) as host:
+        gateway = ScriptedGateway(host, 0)
+        number = gateway.incarnation << 32 | 1
+        gateway.roll(rolled(number, host))
+        gateway.send(frames.SocketMessage(number, "too early"))
+        await settle()
+    assert Board.lives == 0
+
+
+async def test_a_gateway_that_comes_during_a_drain_is_asked_to_agree_too(tmp_path: Path) -> None:
+    async with host_of(tmp_path, Board, entrypoint=fetch, crash=True) as host:
+        first = ScriptedGateway(host, 0)
+        first.agrees = False
+        first.roll()
+        await settle()
+        draining = asyncio.ensure_future(host.drain())
+        await first.expect(frames.Drain)
+        second = ScriptedGateway(host, 1)
+        second.agrees = False
+        second.roll()
+        await second.expect(frames.Drain)
+        first.send(frames.Drained())
+        await settle()
+        assert not draining.done()
+        stream = second.begin("/")
+        second.send(frames.Drained())
+        assert (await second.answer(stream)).text == "[]"
+        await draining
+        await second.expect(frames.Goodbye)
+
+
+async def test_a_gateway_that_did_not_agree_in_time_is_not_told_that_nothing_was_lost(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with host_of(tmp_path, Board, entrypoint=fetch, clock=clock, crash=True) as host:
+        gateway = ScriptedGateway(host)
+        gateway.agrees = False
+        gateway.roll()
+        await settle()
+        draining = asyncio.ensure_future(host.drain(5))
+        await gateway.expect(frames.Drain)
+        clock.advance(6)
+        await draining
+        await settle()
+        assert not gateway.take(frames.Goodbye)
+        assert len(gateway.lost) == 1
+
+
+@pytest.mark.parametrize("drained", [True, False])
 async def test_a_host_that_leaves_tells_its_objects_nothing_of_the_sockets_that_stay(
     tmp_path: Path, drained: bool
 ) -> None:
@@ -271,7 +338,8 @@ async def test_a_socket_of_a_class_that_is_gone_is_closed(tmp_path: Path) -> Non
 
 
 async def test_a_lost_gateway_takes_its_sockets_along_and_the_others_hear_of_it(tmp_path: Path) -> None:
-    async with host_of(tmp_path, Board, entrypoint=fetch) as host:
+    clock = HandClock()
+    async with host_of(tmp_path, Board, entrypoint=fetch, clock=clock) as host:
         first, second = ScriptedGateway(host, 0).roll(), ScriptedGateway(host, 1).roll()
         await first.connect("/")
         await first.granted("/")
@@ -279,6 +347,8 @@ async def test_a_lost_gateway_takes_its_sockets_along_and_the_others_hear_of_it(
         await settle()
         second.frames.clear()
         first.connection.lose()
+        await settle()
+        clock.advance(1.1)
         left = "left 1006 disconnected without sending Close False"
         assert (await second.expect(frames.SendToTagged, data=left)).data == left
         await second.expect(frames.SendToTagged, data=left)

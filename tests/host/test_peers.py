@@ -338,6 +338,8 @@ async def test_a_grant_that_passed_through_is_dropped_with_the_gateway_that_got_
     await first.granted(f"/?echo={pair.name_on(1)}")
     first.connection.lose()
     await settle()
+    ScriptedGateway(pair.hosts[0]).roll()  # it was restarted
+    await settle()
     assert pair.hosts[1].sockets.grants == {}
     assert "closed 1006 disconnected without sending Close" in Echo.seen
 

@@ -422,3 +422,25 @@ async def test_a_message_for_an_active_socket_whose_object_was_reset_wakes_nobod
         gateway.send(frames.SocketClosed(active, 1012, "", True))
         await settle()
         assert host.activations.places == {}
+
+
+@pytest.mark.parametrize("what", ["request", "call"])
+async def test_a_request_that_roost_fails_to_take_is_answered_and_the_link_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    Slow.go.set()
+    async with host_of(tmp_path, Slow, entrypoint=fetch) as host:
+        gateway = ScriptedGateway(host).roll()
+        with monkeypatch.context() as patch:
+            if what == "request":
+                patch.setattr("roost.host.server.Answer", fail)
+                stream = gateway.begin("/")
+                assert (await gateway.expect(frames.StreamReset)).stream == stream
+            else:
+                patch.setattr(host.calls, "enter", fail)
+                assert (await gateway.request("/")).status == 500
+        assert (await gateway.request("/")).text == "finished"
+        assert gateway.lost == []

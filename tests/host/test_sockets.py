@@ -41,6 +41,9 @@ class Objects:
     def deliver(self, place: Place, event: Event) -> None:
         self._registry.delivered.append(event)
 
+    def undelivered(self, place: Place, activation: Any, event: Event, error: Exception) -> None:
+        raise AssertionError("everything is delivered here") from error
+
     def release(self, place: Place) -> None:
         self._registry.released.append(place)
 

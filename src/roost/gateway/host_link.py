@@ -69,6 +69,8 @@ class HostLink:
         self.state = State.AWAY
         self.incarnation = 0
         """Of the host linked last."""
+        self._received = 0
+        """How many frames that host has sent, over all links with it, without any Hello."""
         self._sockets = sockets
         self._events = events
         self._observer = observer
@@ -130,6 +132,7 @@ class HostLink:
         handlers = self._handlers
         for frame in received:
             handlers[type(frame)](frame)
+        self._received += len(received)
 
     def _on_hello(self, hello: frames.Hello) -> None:
         assert self._connection is not None, "frames come from a connection"
@@ -138,8 +141,10 @@ class HostLink:
             _log.error("%s", message)
             self._observer.notify("link.refused", host=self.number, reason=message)
             raise LinkError(message)
-        self.incarnation = hello.incarnation
+        if self.incarnation != hello.incarnation:
+            self.incarnation, self._received = hello.incarnation, 0
         self._tell_roll(self._connection)
+        self._received -= 1  # a Hello does not count, and this one is counted with its batch
         self._send_held(self._connection)
         self.state = State.UP
         self._ledger.choke(not self._connection.writable)
@@ -151,7 +156,7 @@ class HostLink:
         rolled = [socket.rolled(self.incarnation) for socket in self._owned if socket.hibernating]
         for start in range(0, len(rolled), ROLL_SOCKETS_MAX):
             connection.send(frames.Roll(rolled[start : start + ROLL_SOCKETS_MAX]))
-        connection.send(frames.RollEnd())
+        connection.send(frames.RollEnd((self.incarnation, self._received)))
 
     def _send_held(self, connection: Connection) -> None:
         held, self._held = self._held, []

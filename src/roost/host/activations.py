@@ -18,8 +18,15 @@ from collections.abc import Callable, Iterable, Mapping
 
 from roost.clock import Clock
 from roost.env import Env
-from roost.errors import InvalidArgumentError, OverloadedError, UnavailableError, UnknownBindingError
-from roost.events import Event, Fetch
+from roost.errors import (
+    InvalidArgumentError,
+    ObjectResetError,
+    OverloadedError,
+    RoostError,
+    UnavailableError,
+    UnknownBindingError,
+)
+from roost.events import Close, Event, Fetch, Finished, SocketClosed, SocketMessage
 from roost.held_socket import HeldSocket
 from roost.host.emitter import Emitter, Peer
 from roost.host.hibernation import Idle
@@ -36,6 +43,8 @@ from roost.observer import Observer
 from roost.request import Request
 from roost.response import Response
 from roost.storage.object_storage import ObjectStorage
+
+UNDELIVERED = (1011, "this message could not be given to its object")
 
 METERS_MAX = 10_000
 """Objects whose own meter is remembered after they are gone; of older ones only the sum of their class stays."""
@@ -141,11 +150,36 @@ class Activations:
                 event.fail(UnavailableError(f"{place.object_id!r} was called on a host that has stopped"))
             return
         activation = place.activation
-        if activation is None:
-            if self.leftovers.joined_by(place, event):
-                return
-            activation = self.wake(place)
-        activation.deliver(event)
+        try:
+            if activation is None:
+                if self.leftovers.joined_by(place, event):
+                    return
+                activation = self.wake(place)
+            activation.deliver(event)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, nobody may wait for this event for ever
+            self.undelivered(place, activation, event, error)
+
+    def undelivered(self, place: Place, activation: Activation | None, event: Event, error: Exception) -> None:
+        """Roost failed to give an event to its object: whoever waits is told, and the next event finds a new life."""
+        if activation is None or not activation.ended:  # else its own end has reported it
+            self._observer.report("object.undelivered", "an event could not be delivered", error, id=place.object_id)
+        if activation is not None and place.activation is activation:
+            self._put_away(place, activation, error)
+        if isinstance(event, Fetch):
+            event.fail(_for_caller(error))
+        elif isinstance(event, SocketMessage):
+            place.outlet.emit([Close(event.socket, *UNDELIVERED), Finished([event.socket])])
+        elif isinstance(event, SocketClosed):
+            place.roll.discard(event.socket)
+        self.release(place)
+
+    def _put_away(self, place: Place, activation: Activation, error: Exception) -> None:
+        try:
+            activation.stop(_for_caller(error))
+        except Exception as further:  # noqa: BLE001 - it is broken, and must not stay in its place all the same
+            self._observer.report("object.undelivered", "a broken object did not end", further, id=place.object_id)
+        if place.activation is activation:
+            place.activation = None
 
     def wake(self, place: Place) -> Activation:
         """Begin a life of the object. It is constructed when it is given its first event, which hears if that fails."""
@@ -164,7 +198,7 @@ class Activations:
         reply: Callable[[Response], None],
         fail: Callable[[BaseException], None],
     ) -> None:
-        """Give the object a request. Exactly one of `reply` and `fail` is called."""
+        """Give the object a request. Exactly one of `reply` and `fail` is called, once."""
         size = len(request.body.buffered or b"")
         if (refusal := self._refusal(place, size)) is not None:
             self.release(place)
@@ -174,13 +208,25 @@ class Activations:
         place.requests += 1
         place.requests_size += size
 
+        waited_for = True
+
         def replied(response: Response) -> None:
-            reply(response)
-            self._answered(place, size)
+            nonlocal waited_for
+            if waited_for:
+                waited_for = False
+                try:
+                    reply(response)
+                finally:
+                    self._answered(place, size)
 
         def failed(error: BaseException) -> None:
-            fail(error)
-            self._answered(place, size)
+            nonlocal waited_for
+            if waited_for:
+                waited_for = False
+                try:
+                    fail(error)
+                finally:
+                    self._answered(place, size)
 
         self.deliver(place, Fetch(request, replied, failed, size))
 
@@ -274,3 +320,12 @@ class Activations:
         if binding in self.forgotten:
             total.merge(self.forgotten[binding])
         return total
+
+
+def _for_caller(error: Exception) -> Exception:
+    """The error as a caller is given it: roost's own as they are, anything else as a failure of the object."""
+    if isinstance(error, RoostError):
+        return error
+    internal = ObjectResetError(f"internal error: {error!r}")
+    internal.__cause__ = error
+    return internal

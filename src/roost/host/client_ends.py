@@ -154,6 +154,9 @@ class ClientEnds:
         """An object of this host has handled a message of that end."""
         self._finish(number)
 
+    def leave_sockets(self) -> None:
+        """There is no link that could break."""
+
     def _members(self, frame: frames.SendToTagged) -> list[int]:
         place = self._sockets.objects.at(frame.object)
         members = place.members.get(self._base >> PEER_SHIFT) if place is not None else None

@@ -44,6 +44,9 @@ class Peer(Protocol):
     def finished(self, number: int) -> None:
         """A message of that socket was handled to the end."""
 
+    def leave_sockets(self) -> None:
+        """The link broke: its sockets wait for it to come back."""
+
 
 class Waiting(list[object]):
     """Effects for a socket whose client is not connected yet, and the bytes of the messages among them."""
@@ -166,7 +169,8 @@ class Emitter:
         peer = self._peers.get(socket.number >> PEER_SHIFT)
         if peer is not None:
             self._place.leave(socket)
-            peer.send(frames.CloseSocket(socket.number, effect.code, effect.reason))
+            frame = self._place.parting[socket] = frames.CloseSocket(socket.number, effect.code, effect.reason)
+            peer.send(frame)
         elif not socket.number:
             self._wait(socket, effect)
 

@@ -4,8 +4,11 @@
 #
 #  (1) `start`, then links come in by `accept` or at a Unix socket. Nothing is delivered before the roll call is over.
 #  (2) `drain` takes nothing new, lets everything under way end, and says goodbye to the peers: nothing is lost by it.
-#      What does not end in `drain_seconds_max` is stopped.
-#  (3) `close` ends what is left, and the storage. Without `drain` it is as if the host had crashed, for the peers.
+#      What does not end in `drain_seconds_max` is stopped. A peer that has not agreed by then is not told goodbye: what
+#      it sent may be under way.
+#  (3) `close` ends what is left. Without `drain` it is as if the host had crashed, for the peers.
+#  (4) What comes after either is for the successor: no link is accepted and no object is woken. So the storage, which
+#      is closed next, is not asked for anything any more.
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from roost.errors import (
     ConfigurationError,
     HostLostError,
 )
+from roost.host.absences import Absences
 from roost.host.activations import Activations
 from roost.host.app import ASSETS, App
 from roost.host.calls import Calls
@@ -41,6 +45,7 @@ from roost.link.connection import Connection
 from roost.link.directory import Directory, LocalDirectory
 from roost.link.frames import VERSION, Hello
 from roost.link.stream import LinkServer, serve_unix
+from roost.objects.shutdown import STOPPING
 from roost.objects.tasks import install_task_factory
 from roost.observer import Observer
 from roost.storage.object_storage import ObjectStorage
@@ -96,6 +101,7 @@ class Host:
             open_storage=store.open,
         )
         self.sockets = Sockets(host=number, incarnation=self.incarnation, clock=self.clock, objects=self.activations)
+        self.absences = Absences(sockets=self.sockets, clock=self.clock, limits=limits, observer=self.observer)
         self.ends = ClientEnds(
             number=number,
             incarnation=self.incarnation,
@@ -163,6 +169,9 @@ class Host:
     def accept(self, connection: Connection) -> PeerSession:
         """Serve the peer at the other end of a link."""
         session = PeerSession(connection, self)
+        if self.activations.closed:
+            connection.abort()  # before a word, so that the peer keeps what it has for the successor
+            return session
         self.sessions[session] = None
         session.start()
         if self.draining:
@@ -180,8 +189,9 @@ class Host:
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
-    async def drain(self, seconds: float | None = None) -> None:
-        """Take nothing new, finish what is under way, and part from the peers in good order.
+    async def drain(self, seconds: float | None = None, *, reason: str = STOPPING) -> None:
+        """Take nothing new, finish what is under way, and part from the peers in good order. `reason` is what the
+        objects are told by `pre_shutdown`.
 
         What is not finished after `seconds`, by default `limits.drain_seconds_max`, is stopped.
         """
@@ -193,28 +203,39 @@ class Host:
         limit = self.limits.drain_seconds_max if seconds is None else seconds
         timer = self.clock.call_later(limit, lambda: _resolve(late))
         try:
-            await _first(asyncio.ensure_future(self._finish()), late)
+            await _first(asyncio.ensure_future(self._finish(reason)), late)
         finally:
             timer.cancel()
             late.cancel()
         self._give_up()
         for session in list(self.sessions):
-            session.close(goodbye=True)
+            session.close(goodbye=session.agreed)
         self.observer.notify("host.drained", number=self.number)
 
-    async def _finish(self) -> None:
-        """Wait until the peers have agreed, which they do behind the roll call, and nothing is under way any more."""
-        await asyncio.gather(*[session.drain() for session in self.sessions])
+    async def _finish(self, reason: str) -> None:
+        """Wait until the peers have agreed, which they do behind the roll call, and nothing is under way any more; then
+        let the objects know, and wait again."""
+        await self._all_done()
+        told = [activation.shut_down(reason) for _, activation in self.activations.awake()]
+        if running := list(filter(None, told)):
+            await asyncio.wait(running)
+            await self._all_done()
+
+    async def _all_done(self) -> None:
         while work := self._under_way():
             await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
 
     def _under_way(self) -> list[asyncio.Future[None]]:
+        agreements = [session.drain() for session in self.sessions]
+        if disagreeing := [one for one in agreements if not one.done()]:
+            return disagreeing  # until all have agreed, new work may come
         work: list[asyncio.Future[None]] = self.calls.under_way()
         for session in self.sessions:
             work += session.tasks
         work += [activation.drain() for _, activation in self.activations.awake()]
         activations = self.activations
         work += filter(None, (activations.all_answered(), activations.leftovers.all_heard(), self.sockets.all_opened()))
+        work += filter(None, (self.absences.all_settled(),))
         return [one for one in work if not one.done()]
 
     def _give_up(self) -> None:
@@ -235,7 +256,8 @@ class Host:
             self._server.close()
         self._sweep.stop()
         self._watchdog.stop()
-        self.roll_call.end()
+        self.roll_call.close()
+        self.absences.close()
         self._stop_objects("its host stopped")
         for task in self.calls.under_way():
             task.cancel()

@@ -167,6 +167,8 @@ class OwnerLink:
         self._draining = False
         self._good_bye = False
         self._closed = False
+        self._received: tuple[int, int] | None = None
+        """Incarnation of the owner, and how many frames of it have come, without any Hello."""
         self._waiting: deque[tuple[float, ObjectRef, Request, Reply]] = deque()
         self._patience: Timer | None = None
         """Until the call that has waited longest has waited too long."""
@@ -274,7 +276,7 @@ class OwnerLink:
         rolled = self._ends.rolled(self._owner)
         if rolled:
             connection.send(frames.Roll(rolled))
-        connection.send(frames.RollEnd())
+        connection.send(frames.RollEnd(self._received))
         while self._waiting and self.available:
             _, ref, request, reply = self._waiting.popleft()
             self._start(ref, request, reply)
@@ -286,6 +288,8 @@ class OwnerLink:
                 take(self, frame)
             else:
                 self._ends.take(frame)
+        assert self._received is not None, "the first frame is a Hello"
+        self._received = (self._received[0], self._received[1] + len(batch))
 
     def _response_start(self, frame: frames.ResponseStart) -> None:
         call = self.calls.get(frame.stream)
@@ -318,6 +322,9 @@ class OwnerLink:
 
     def _hello(self, frame: frames.Hello) -> None:
         self._ends.owner_is(self._owner, frame.incarnation)
+        before = self._received
+        count = before[1] if before is not None and before[0] == frame.incarnation else 0
+        self._received = (frame.incarnation, count - 1)  # without this one, which is counted with its batch
 
     def _on_writable(self, writable: bool) -> None:
         if writable:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from roost.held_socket import HeldSocket, SocketRoll
 from roost.ids import ObjectId
-from roost.link.frames import ObjectRef
+from roost.link.frames import CloseSocket, ObjectRef
 
 if TYPE_CHECKING:
     from roost.events import Outlet
@@ -29,6 +29,7 @@ class Place:
         "object_id",
         "opening",
         "outlet",
+        "parting",
         "requests",
         "requests_size",
         "roll",
@@ -48,6 +49,8 @@ class Place:
         counts in the same ones, as it is told."""
         self.opening: dict[HeldSocket, None] = {}
         """Sockets whose grant is on its way to a client. No set reaches them."""
+        self.parting: dict[HeldSocket, CloseSocket] = {}
+        """Sockets that the peer was asked to close and has not, with what it was asked."""
         self.requests = 0
         """Requests that were delivered and not yet answered, and the bytes of their bodies."""
         self.requests_size = 0

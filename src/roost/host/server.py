@@ -6,20 +6,25 @@
 #  (2) Frames are taken in the order in which they came; those that came too early keep theirs.
 #  (3) `Finished` goes out after everything that was sent before it, gathered: one frame for each batch that came in,
 #      or each turn of the loop.
-#  (4) A peer that is lost takes its sockets along, and the grants that were on their way to it. A peer that this host
-#      leaves keeps them: the successor will be told of them, and the objects hear nothing.
+#  (4) A peer whose link breaks may come back; see `absences`. A peer that is lost takes its sockets along, and the
+#      grants that were on their way to it. A peer that this host leaves keeps them: the successor will be told of them,
+#      and the objects hear nothing.
 #  (5) After `Drain` whatever still comes is taken, until `Drained` says that no more will.
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from roost.clock import Clock
 from roost.errors import RoostError
 from roost.events import SocketMessage
+from roost.host.absences import Absences, Grants
 from roost.host.answer import Answer
+from roost.host.arrival import Arrival
+from roost.host.failure import encode_error
 from roost.host.roll_call import RollCall
 from roost.host.sockets import Sockets, close_unserved
 from roost.limits import Limits
@@ -55,9 +60,11 @@ class Served(Protocol):
     observer: Observer
     debug: bool
     sockets: Sockets
+    absences: Absences
     roll_call: RollCall
 
     number: int
+    incarnation: int
 
     @property
     def calls(self) -> Callee: ...
@@ -78,11 +85,14 @@ class PeerSession:
         self.answers: dict[int, Answer] = {}
         self.drained: asyncio.Future[None] | None = None
         self._host = host
+        self._arrival = Arrival(self, host)
         self._connection = connection
         self._by_number = host.sockets.by_number
         self._early: list[Frame] | None = []
         """What came before it may be delivered; None once it may."""
-        self._grants: dict[tuple[int, int], tuple[float, Callable[[], None]]] = {}
+        self.grants: Grants = {}
+        self.sent = 0
+        """How many frames this host has sent to the peer, over all links since it knows it."""
         self._finished: list[int] = []
         self._gathering = False
         self._leaving = False
@@ -99,9 +109,11 @@ class PeerSession:
         """Send a frame. One that cannot be sent is reported and costs nothing else."""
         if not self._gathering:
             self._gather()
+        self.sent += 1
         try:
             self._connection.send(frame)
         except RoostError as error:
+            self.sent -= 1
             self.observer.report("link.refused", f"a {type(frame).__name__} frame could not be sent", error)
 
     def send_checked(self, frame: Frame) -> None:
@@ -109,6 +121,7 @@ class PeerSession:
         if not self._gathering:
             self._gather()
         self._connection.send(frame)
+        self.sent += 1
 
     def finished(self, number: int) -> None:
         if not self._gathering:
@@ -123,6 +136,7 @@ class PeerSession:
     def _gathered(self) -> None:
         if self._finished:
             finished, self._finished = self._finished, []
+            self.sent += 1
             self._connection.send(frames.Finished(finished))
         self._gathering = False
 
@@ -167,7 +181,11 @@ class PeerSession:
                 place, socket = known
                 activation = place.activation
                 if activation is not None:
-                    activation.deliver(SocketMessage(socket, frame.data))
+                    message = SocketMessage(socket, frame.data)
+                    try:
+                        activation.deliver(message)
+                    except Exception as error:  # noqa: BLE001 - the frames behind it must be taken all the same
+                        self._host.sockets.objects.undelivered(place, activation, message, error)
                 elif socket.hibernating:
                     self._host.sockets.message(place, socket, frame.data)
                 else:
@@ -191,21 +209,14 @@ class PeerSession:
 
     def _hello(self, frame: frames.Hello) -> None:
         self.role, self.number, self.incarnation = frame.role, frame.number, frame.incarnation
-        sockets = self._host.sockets
-        if frame.incarnation in sockets.peers:
-            sockets.peer_lost(frame.incarnation)  # it came again before the loss of its last link was noticed
-        sockets.peers[frame.incarnation] = self
+        self._arrival.hello()
         self.observer.notify("peer.connected", role=frame.role, number=frame.number)
 
     def _roll(self, frame: frames.Roll) -> None:
-        for told in frame.sockets:
-            try:
-                self._host.sockets.roll(told)
-            except RoostError as error:
-                self.observer.notify("socket.unserved", socket=told.socket, error=error)
-                close_unserved(self, told.socket, "the app no longer has this class")
+        self._arrival.roll(frame)
 
-    def _roll_end(self, _: frames.RollEnd) -> None:
+    def _roll_end(self, frame: frames.RollEnd) -> None:
+        self._host.roll_call.when_complete(functools.partial(self._arrival.complete, frame.received))
         if self.role == "gateway":
             self._host.roll_call.rolled(self.number)
         self._host.roll_call.when_complete(self._admit)
@@ -216,13 +227,21 @@ class PeerSession:
             self._on_frames(early)
 
     def _request(self, frame: frames.RequestStart) -> None:
-        answer = self.answers[frame.stream] = Answer(self, frame)
-        if frame.target is None:
-            self._host.calls.enter(answer)
+        try:
+            answer = self.answers[frame.stream] = Answer(self, frame)
+        except Exception as error:  # noqa: BLE001 - a request that cannot be read ends itself, not the link
+            self.observer.report("peer.bad_request", "a request could not be read", error, url=frame.url)
+            self.send(frames.StreamReset(frame.stream, encode_error(error)))
             return
         try:
-            self._host.calls.fetch(frame.target, answer.request, answer.reply, answer.fail)
+            if frame.target is None:
+                self._host.calls.enter(answer)
+            else:
+                self._host.calls.fetch(frame.target, answer.request, answer.reply, answer.fail)
         except RoostError as error:
+            answer.fail(error)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the request gets an answer
+            self.observer.report("peer.request_failed", "a request could not be taken", error, url=frame.url)
             answer.fail(error)
 
     def _chunk(self, frame: frames.BodyChunk) -> None:
@@ -241,7 +260,7 @@ class PeerSession:
             answer.abandon(frame.reason)
 
     def _opened(self, frame: frames.SocketOpened) -> None:
-        self._grants.pop((self._host.number, frame.grant), None)
+        self.grants.pop((self._host.number, frame.grant), None)
         if not self._host.sockets.opened(frame.grant, frame.socket, frame.protocol):
             close_unserved(self, frame.socket, "the object of this socket waited too long for its client")
 
@@ -267,9 +286,9 @@ class PeerSession:
         """A grant is on its way to this peer; `drop` is for the case that it is lost first."""
         since = self._host.clock.monotonic()
         limit = since - self.limits.handshake_seconds_max
-        for key in [key for key, (time, _) in self._grants.items() if time < limit]:
-            del self._grants[key]  # opened at another host long ago, or dropped there
-        self._grants[grant.host, grant.grant] = (since, drop)
+        for key in [key for key, (time, _) in self.grants.items() if time < limit]:
+            del self.grants[key]  # opened at another host long ago, or dropped there
+        self.grants[grant.host, grant.grant] = (since, drop)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -282,6 +301,11 @@ class PeerSession:
             else:
                 self.send(frames.Drain())
         return self.drained
+
+    @property
+    def agreed(self) -> bool:
+        """Whether the peer has said that it sends nothing more, and everything that it sent is here."""
+        return self.drained is not None and self.drained.done()
 
     def give_up(self, error: Exception) -> None:
         """Answer with the error whatever has no answer yet."""
@@ -306,17 +330,16 @@ class PeerSession:
         for answer in list(self.answers.values()):
             answer.abandon("the link to the client's gateway was lost")
         if not self._leaving:
-            self._lose_sockets()
+            self.leave_sockets()
         for task in list(self.tasks):
             task.cancel()
         self._host.session_ended(self)
 
-    def _lose_sockets(self) -> None:
-        grants, self._grants = self._grants, {}
-        for _, drop in grants.values():
-            drop()
+    def leave_sockets(self) -> None:
+        """The link broke. What was on its way to the peer, or is held by it, waits for it to come back."""
         if self._host.sockets.peers.get(self.incarnation) is self:
-            self._host.sockets.peer_lost(self.incarnation)
+            grants, self.grants = self.grants, {}
+            self._host.absences.left(self.role, self.number, self.incarnation, sent=self.sent, grants=grants)
 
 
 _TAKERS: dict[type, Callable[[PeerSession, Any], None]] = {

@@ -4,7 +4,7 @@
 #
 #  (1) A number means one socket; its upper half is the incarnation of the peer that holds it.
 #  (2) An object hears of the end of each of its sockets once: by the gateway, by the loss of the gateway, or because
-#      the client of a grant never came. Code 1006 stands for the last two.
+#      the client of a grant never came. Code 1006 stands for the last two. A loss is what `absences` says is one.
 #  (3) An object that does not define `web_socket_close` is not woken to be told.
 #  (4) What a peer says of a number or grant that is not known changes nothing: it crossed with the end of the socket.
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 
@@ -25,6 +25,9 @@ from roost.host.place import PEER_SHIFT, Place
 from roost.ids import ObjectId
 from roost.link import frames
 from roost.link.frames import ObjectRef, RolledSocket, SocketGrant
+
+if TYPE_CHECKING:
+    from roost.objects.activation import Activation
 
 ABNORMAL = 1006
 """RFC 6455 section 7.4.1: never on the wire; the connection was lost."""
@@ -58,6 +61,8 @@ class Objects(Protocol):
 
     def deliver(self, place: Place, event: Event) -> None: ...
 
+    def undelivered(self, place: Place, activation: Activation | None, event: Event, error: Exception) -> None: ...
+
     def release(self, place: Place) -> None: ...
 
 
@@ -75,6 +80,8 @@ class Sockets:
         self.by_number: dict[int, tuple[Place, HeldSocket]] = {}
         self.peers = objects.peers
         """By incarnation."""
+        self.rolled_peers: set[int] = set()
+        """Incarnations whose roll was over in this life of the host: all their sockets have been known here."""
         self.objects = objects
         self.grants: dict[int, Grant] = {}
         self._all_opened: asyncio.Future[None] | None = None
@@ -156,7 +163,32 @@ class Sockets:
             self.drop_grant(number)
 
     def roll(self, told: RolledSocket) -> None:
-        """A socket of before this host started. Raises when its object is none of this app."""
+        """A socket that a peer holds: one of before this host started, or, from a peer that is back, one of this life.
+
+        Raises when its object is none of this app.
+        """
+        known = self.by_number.get(told.socket)
+        if known is not None:
+            self._agree(*known, told)
+        elif told.opening is None or told.opening[0] != self._incarnation:
+            self._add(told)
+        else:
+            self.opened(told.opening[1], told.socket, told.protocol)
+
+    def _agree(self, place: Place, socket: HeldSocket, told: RolledSocket) -> None:
+        """What this host did to the socket may have been lost on its way: let the peer have it again."""
+        socket.auto_response_ms = told.auto_response_ms
+        peer = self.peers[told.socket >> PEER_SHIFT]
+        if told.opening is not None:
+            peer.send(frames.Joined(told.socket))
+        if told.attachment != socket.attachment:
+            peer.send(frames.Attach(told.socket, socket.attachment))
+        if told.auto_response != place.roll.auto_response:
+            peer.send(frames.AutoRespond(place.key, place.roll.auto_response))
+        if socket in place.parting:
+            peer.send(place.parting[socket])
+
+    def _add(self, told: RolledSocket) -> None:
         place = self.objects.find(told.object)
         socket = HeldSocket(tags=told.tags)
         socket.number = told.socket
@@ -196,10 +228,14 @@ class Sockets:
             known[0].surroundings.meter.auto_responses += 1
 
     def peer_lost(self, incarnation: int) -> None:
-        """The link to a peer is gone, and with it every socket that the peer held."""
+        """A peer is gone, and with it every socket that it held."""
         self.peers.pop(incarnation, None)
         for number in [number for number in self.by_number if number >> PEER_SHIFT == incarnation]:
-            self.closed(number, ABNORMAL, GONE, was_clean=False)
+            self.lost(number)
+
+    def lost(self, number: int) -> None:
+        """The peer does not have the socket any more."""
+        self.closed(number, ABNORMAL, GONE, was_clean=False)
 
     def overflow(self, place: Place, socket: HeldSocket) -> None:
         """More waits for a client that is not connected yet than may: its socket ends, as a slow client's would."""
@@ -212,6 +248,7 @@ class Sockets:
 
     def _end(self, place: Place, socket: HeldSocket, code: int, reason: str, *, was_clean: bool) -> None:
         place.leave(socket)
+        place.parting.pop(socket, None)
         socket.waiting = None
         socket.ready_state = CLOSED
         if _nobody_hears(place, socket, "web_socket_close"):

@@ -113,7 +113,9 @@ class Roll(_Frame, frozen=True, tag=10):
 
 
 class RollEnd(_Frame, frozen=True, tag=11):
-    pass
+    received: tuple[int, int] | None = None
+    """The incarnation of the owner that the peer was linked with last, and how many frames of it have come in all,
+    without any Hello. So an owner that is still the same learns whether anything was lost with a link."""
 
 
 class RequestStart(_Frame, frozen=True, tag=12):
