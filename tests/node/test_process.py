@@ -1,13 +1,34 @@
 from __future__ import annotations
 
+import asyncio
 import errno
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from roost.errors import AppLoadError, ConfigurationError, DataDirectoryError, LinkError, ObjectError
-from roost.node.process import failed_from
-from roost.supervisor.messages import Failed
+from roost.node.channel import ORPHANED, Channel
+from roost.node.process import converse, failed_from
+from roost.supervisor.messages import (
+    Answer,
+    Ask,
+    Drain,
+    Failed,
+    FromChild,
+    Ping,
+    Pong,
+    Serve,
+    Serving,
+    Stop,
+    ToChild,
+    decode_from_child,
+    encode,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,3 +58,102 @@ def test_an_app_that_raised_is_told_in_one_line_with_what_it_raised() -> None:
     assert failed.message == "app.py does not import: KeyError: 'x'"
     assert failed.raised is not None
     assert (failed.raised.kind, failed.raised.message) == ("KeyError", "'x'")
+
+
+class FakeRole:
+    """Notes what it is told to do."""
+
+    def __init__(self, *, ends_when_drained: bool = True, error: Exception | None = None) -> None:
+        self.did: list[str] = []
+        self._ends_when_drained = ends_when_drained
+        self._error = error
+
+    async def serve(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self.did.append("serve")
+
+    async def drain(self, seconds: float, **how: Any) -> bool:
+        self.did.append(f"drain {seconds:g}")
+        return self._ends_when_drained
+
+    async def stop(self, seconds: float) -> None:
+        self.did.append(f"stop {seconds:g}")
+
+    def report(self) -> str:
+        return "a report"
+
+
+class Talk:
+    """The supervisor's end of a conversation."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, theirs: socket.socket) -> None:
+        self._reader = reader
+        self.writer = writer
+        self.channel = Channel(theirs)
+
+    def say(self, *messages: ToChild) -> None:
+        self.writer.write(b"".join(map(encode, messages)))
+
+    async def hear(self) -> FromChild:
+        return decode_from_child(await self._reader.readline())
+
+
+@pytest_asyncio.fixture
+async def talk() -> AsyncIterator[Talk]:
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_unix_connection(sock=ours)
+    yield Talk(reader, writer, theirs)
+    writer.close()
+    theirs.close()
+
+
+async def test_a_child_serves_answers_and_ends_when_it_is_drained(talk: Talk) -> None:
+    role = FakeRole()
+    talk.say(Ask(1), Serve(), Ping(), Ask(2), Drain(3))
+    assert await converse(role, talk.channel) == 0
+    assert [await talk.hear() for _ in range(4)] == [Answer(1, None), Serving(), Pong(), Answer(2, "a report")]
+    assert role.did == ["serve", "drain 3"]
+
+
+async def test_one_that_stays_when_it_is_drained_ends_when_it_is_stopped(talk: Talk) -> None:
+    role = FakeRole(ends_when_drained=False)
+    talk.say(Serve(), Drain(3), Stop(2))
+    assert await converse(role, talk.channel) == 0
+    assert role.did == ["serve", "drain 3", "stop 2"]
+
+
+@pytest.mark.parametrize("end", [Drain(1), Stop(1)])
+async def test_one_that_never_served_just_goes(talk: Talk, end: ToChild) -> None:
+    role = FakeRole()
+    talk.say(end)
+    assert await converse(role, talk.channel) == 0
+    assert role.did == []
+
+
+async def test_one_that_cannot_serve_says_why(talk: Talk) -> None:
+    talk.say(Serve())
+    assert await converse(FakeRole(error=DataDirectoryError("DIR is in use")), talk.channel) == 1
+    assert await talk.hear() == Failed("data", "DIR is in use")
+
+
+async def test_one_whose_supervisor_goes_stops_in_order(talk: Talk) -> None:
+    role = FakeRole()
+    talk.say(Serve())
+    conversation = asyncio.create_task(converse(role, talk.channel))
+    assert await talk.hear() == Serving()
+    talk.writer.close()
+    assert await conversation == 0
+    assert role.did == ["serve", f"stop {ORPHANED.seconds:g}"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_to_one_child_stops_it_in_order(talk: Talk, number: signal.Signals) -> None:
+    role = FakeRole()
+    talk.say(Serve())
+    conversation = asyncio.create_task(converse(role, talk.channel))
+    assert await talk.hear() == Serving()
+    os.kill(os.getpid(), number)
+    assert await conversation == 0
+    assert role.did == ["serve", f"stop {ORPHANED.seconds:g}"]
+    asyncio.get_running_loop().remove_signal_handler(number)
