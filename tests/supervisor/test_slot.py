@@ -158,22 +158,31 @@ async def test_a_process_that_is_stopped_is_killed_and_another_started(shop: Any
         await (await shop.child(2)).serving()
 
 
-async def test_a_process_that_takes_its_time_to_finish_is_not_taken_for_a_silent_one(shop: Any, kept: Any) -> None:
-    shop.does("stops")
-    slot = shop.slot(silence_seconds=0.04)
-    await slot.begin()
-    shop.does("works")
-    replacing = asyncio.create_task(slot.replace(0.2))  # as if it drained so long
-    while slot.child is shop.children[0]:  # noqa: ASYNC110 - the swap has begun once it is another
-        await asyncio.sleep(0.01)
-    keeping = asyncio.create_task(slot.keep())
-    await replacing
-    assert shop.told.lines == [
-        f"warn: host 0 (process {shop.children[0].pid}) did not finish within 0.2 s and was killed"
-    ]
-    keeping.cancel()
-    await asyncio.wait({keeping})
-    await slot.kill()
+async def test_a_process_that_finishes_is_not_taken_for_a_silent_one(
+    shop: Any, kept: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = asyncio.Event()
+
+    async def silence_of(child: Any, seconds: float) -> None:
+        if child is not shop.children[0]:
+            await asyncio.get_running_loop().create_future()
+        await shop.until_step("drain")
+        silent.set()
+
+    monkeypatch.setattr("roost.supervisor.slot.silence_of", silence_of)
+    shop.does("stubborn")
+    slot = shop.slot(silence_seconds=1)
+    async with kept(slot):
+        first = slot.child
+        shop.does("works")
+        replacing = asyncio.create_task(slot.replace(60))
+        await silent.wait()
+        await asyncio.sleep(0)
+        assert first.alive  # it has its 60 seconds
+        assert shop.told.lines == []
+        shop.kill(first)
+        assert await replacing
+        assert slot.child.alive
 
 
 async def test_an_end_is_waited_for_and_no_other_follows(shop: Any) -> None:
