@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +14,7 @@ from tests.gateway.fake_clock import FakeClock, settle
 from tests.gateway.raw_client import BINARY, CLOSE, PING, PONG, TEXT, RawClient, close_frame, frame, handshake
 from tests.gateway.scripted_owner import Owner, Served, serving
 
+from roost.gateway import websocket
 from roost.limits import Limits
 from roost.link import frames
 
@@ -152,6 +155,48 @@ class TestPing:  # sections 5.5.2 and 5.5.3
             r.owner.send(frames.Finished([r.number]))
             r.client.send(frame(TEXT, b"y"))
             assert await r.message() == "y"
+
+    @pytest.mark.parametrize("reset", [True, False])
+    async def test_a_client_that_is_not_read_and_goes_is_lost_by_the_deadline_of_a_ping(self, reset: bool) -> None:
+        clock = FakeClock()
+        limits = Limits(ping_seconds=10, pong_seconds_max=4, socket_unfinished_bytes_max=100, close_seconds_max=0.5)
+        async with room(limits, clock=clock) as r:
+            r.client.send(frame(TEXT, b"x" * 200) + frame(TEXT, b"never read") * 100)
+            await r.message()
+            await settle()
+            if reset:
+                own = r.client.writer.get_extra_info("socket")
+                with socket.socket(fileno=os.dup(own.fileno())) as same:
+                    same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                r.client.writer.transport.abort()
+            else:
+                r.client.writer.close()
+            await settle()
+            assert not r.owner.has(frames.SocketClosed)
+            clock.advance(15)
+            assert await r.closed() == (1006, "disconnected without sending Close", False)
+
+    async def test_a_client_that_is_not_read_and_acknowledges_nothing_is_lost(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = FakeClock()
+        limits = Limits(ping_seconds=10, pong_seconds_max=4, socket_unfinished_bytes_max=100, close_seconds_max=0.5)
+        asked: list[float | None] = []
+
+        def dead_once_pinged(_: object, silent_seconds: float | None) -> bool:
+            asked.append(silent_seconds)
+            return silent_seconds is None
+
+        monkeypatch.setattr(websocket, "is_there", dead_once_pinged)
+        async with room(limits, clock=clock) as r:
+            r.client.send(frame(TEXT, b"x" * 200))
+            await r.message()
+            clock.advance(11)
+            assert await r.client.frame() == (PING, b"")
+            assert asked == [None]
+            clock.advance(5)
+            assert await r.closed() == (1006, "disconnected without sending Close", False)
+            assert asked[1:] == [pytest.approx(4, abs=0.6)]
 
     async def test_a_client_that_speaks_is_not_pinged(self) -> None:
         clock = FakeClock()

@@ -49,6 +49,10 @@ class Deadlines:
         """So many seconds, in slots, rounded up."""
         return max(1, math.ceil(seconds / self._tick_seconds))
 
+    def seconds(self, slots: int) -> float:
+        """So many slots, in seconds."""
+        return slots * self._tick_seconds
+
     def set_slot(self, waiting: Waiting, slot: int) -> None:
         if waiting.deadline_slot:
             self._forget(waiting)

@@ -5,7 +5,9 @@
  (3) The keeper hears `on_closed` once, after everything else, and nothing after it.
  (4) A client that breaks the protocol gets a Close frame with the code that says so; before that, its good messages
      were handed over. The keeper hears `on_failed`, then `on_closed`, not clean.
- (5) At most `socket_send_bytes_max` wait for a client that does not read; one message alone is always let through to a
+ (5) A client that has gone without a word is found by the next Ping or the deadline for its answer, also while flow
+     control keeps it from being read.
+ (6) At most `socket_send_bytes_max` wait for a client that does not read; one message alone is always let through to a
      client that has read everything before it.
 
 States: OPEN -> CLOSING (our Close frame is sent) -> CLOSED (the keeper was told; the transport may live on a little).
@@ -15,16 +17,17 @@ Between a breach found here and its Close frame it is BREACHED, for the rest of 
 from __future__ import annotations
 
 import asyncio
-import codecs
 from typing import Any, Protocol
 
 from picows import WSFrame, WSListener, WSMsgType
 
 from roost.gateway.cork import Cork
 from roost.gateway.deadlines import Deadlines
+from roost.gateway.fragments import Fragments
 from roost.gateway.framing import PING, PONG, encode_close, encode_control, may_be_received
 from roost.gateway.lingering import Lingerers
 from roost.gateway.picows_reader import feed, make_reader
+from roost.gateway.vital_signs import is_there
 from roost.held_socket import CLOSED, CLOSING, OPEN
 from roost.limits import Limits
 from roost.link.frames import Message
@@ -117,7 +120,7 @@ class HeldConnection(WSListener):
         self._reading = False
         """Whether the transport reads."""
         self._behind = behind
-        self._fragments: _Fragments | None = None
+        self._fragments: Fragments | None = None
         self._pinged_slot = 0
         self._heard_slot = 0
 
@@ -260,7 +263,7 @@ class HeldConnection(WSListener):
             self._breach(PROTOCOL_ERROR, missing)
             return
         if self._fragments is None:
-            self._fragments = _Fragments(kind is _TEXT)
+            self._fragments = Fragments(kind is _TEXT)
         try:
             self._fragments.add(frame.get_payload_as_bytes(), bool(frame.fin))
         except UnicodeDecodeError:
@@ -320,7 +323,8 @@ class HeldConnection(WSListener):
             return
         now = self._shared.deadlines.now()
         if not self._may_read:
-            self._heard_slot = now  # its answer could not be read
+            self._look_whether_it_is_there(now)
+            return
         ping_slot = self._heard_slot + self._shared.ping_slots
         if ping_slot > now:
             self._shared.deadlines.set_slot(self, ping_slot)
@@ -330,6 +334,21 @@ class HeldConnection(WSListener):
             self._pinged_slot = now
             self.write(_PING_FRAME)
             self._shared.deadlines.set_slot(self, now + self._shared.pong_slots)
+
+    def _look_whether_it_is_there(self, now: int) -> None:
+        """Its answer could not be read; but the kernel hears of it."""
+        deadlines = self._shared.deadlines
+        pinged = self._pinged_slot > self._heard_slot
+        if not is_there(self._transport, deadlines.seconds(now - self._pinged_slot - 1) if pinged else None):
+            self._transport.abort()
+        elif pinged:
+            self._heard_slot = now
+            deadlines.set_slot(self, now + self._shared.ping_slots)
+        else:
+            self._pinged_slot = now
+            self._heard_slot = min(self._heard_slot, now - 1)  # not since this Ping
+            self.write(_PING_FRAME)
+            deadlines.set_slot(self, now + self._shared.pong_slots)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -375,22 +394,3 @@ class HeldConnection(WSListener):
         if self.state != CLOSED and not self._transport.is_closing():
             self._make_reader()
             self._read_on()
-
-
-class _Fragments:
-    """A message whose last frame has not come."""
-
-    __slots__ = ("_decoder", "_pieces", "size")
-
-    def __init__(self, is_text: bool) -> None:
-        self.size = 0
-        self._pieces: list[Any] = []
-        self._decoder = codecs.getincrementaldecoder("utf-8")() if is_text else None
-
-    def add(self, payload: bytes, final: bool) -> None:
-        """Raises UnicodeDecodeError as soon as a text cannot become valid any more."""
-        self.size += len(payload)
-        self._pieces.append(self._decoder.decode(payload, final) if self._decoder is not None else payload)
-
-    def joined(self) -> Message:
-        return "".join(self._pieces) if self._decoder is not None else b"".join(self._pieces)

@@ -1,0 +1,48 @@
+"""Whether a client is still there whose bytes are not read now: the kernel knows, where it is asked.
+
+While reading is paused nothing tells that a connection was ended or reset, and no Pong is seen. What the kernel knows
+of the TCP connection is enough: who has closed or reset it is gone, and so is who has acknowledged nothing since a Ping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+
+ESTABLISHED = 1
+_STATE = struct.Struct("=B")
+_UNACKED = struct.Struct("=24xI")
+_LAST_ACK_MS = struct.Struct("=56xI")
+_INFO_BYTES = 60
+"""Of `struct tcp_info` in linux/tcp.h, up to the time since the last acknowledgement."""
+
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
+
+
+def is_there(transport: asyncio.BaseTransport, silent_seconds: float | None) -> bool:
+    """Whether it has neither closed nor reset the connection, nor been silent since a Ping of so long ago, if any.
+
+    True where the system does not tell: then writing to it fails in the end.
+    """
+    known = transport.get_extra_info("socket")
+    if _TCP_INFO is None or known is None or known.fileno() < 0:
+        return True
+    try:
+        with socket.socket(fileno=os.dup(known.fileno())) as own:  # uvloop's stand-in for a socket has no getsockopt
+            info = own.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
+    except OSError:
+        return True  # no TCP connection
+    return shows_life(info, silent_seconds)
+
+
+def shows_life(info: bytes, silent_seconds: float | None) -> bool:
+    """The same, of what the kernel told."""
+    if len(info) < _INFO_BYTES:
+        return True
+    if _STATE.unpack_from(info)[0] != ESTABLISHED:
+        return False
+    if silent_seconds is None or not _UNACKED.unpack_from(info)[0]:
+        return True
+    return bool(_LAST_ACK_MS.unpack_from(info)[0] < silent_seconds * 1000)
