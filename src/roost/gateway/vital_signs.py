@@ -1,7 +1,8 @@
 """Whether a client is still there whose bytes are not read now: the kernel knows, where it is asked.
 
 While reading is paused nothing tells that a connection was ended or reset, and no Pong is seen. What the kernel knows
-of the TCP connection is enough: who has closed or reset it is gone, and so is who has acknowledged nothing since a Ping.
+of the TCP connection is enough: who has closed or reset it is gone, and so is who has acknowledged nothing since a
+Ping.
 """
 
 from __future__ import annotations
