@@ -177,6 +177,8 @@ class Talker:
     ) -> None:
         self.who, self.path = who, path
         self.lives: list[Client] = []
+        self.refusals = 0
+        """How often it was told to come again."""
         self._roost, self._window, self._codes, self._retries, self._query = roost, window, codes, retries, query
         self._task = asyncio.create_task(self._talk())
         self._enough = False
@@ -209,6 +211,7 @@ class Talker:
                     or "Retry-After" not in error.response.headers
                 ):
                     raise
+                self.refusals += 1
                 continue
             except (InvalidMessage, ConnectionError):  # its gateway died in the middle of the handshake
                 if 1006 not in self._codes:

@@ -126,6 +126,7 @@ async def test_nothing_acknowledged_is_lost_when_gateways_and_hosts_die_in_turn(
             await talker.progress(10)
         for talker in talkers:
             await talker.finish()
+        print(f"told to come again: {sum(talker.refusals for talker in talkers)} times")
         for number, talker in enumerate(talkers):
             said = (await roost.get("/room", name=f"room {number % 4}"))["said"]
             for life in talker.lives:
