@@ -93,12 +93,13 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(tmp_path: Path, **options: Any) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path, cls: type[Room] = Room) -> AsyncIterator[Stage]:
     clock, story = HandClock(), Story()
-    cls = type("Room", (Room,), {"story": story})
-    async with host_of(tmp_path, cls, entrypoint=enter, clock=clock, limits=LIMITS, **options) as host:
+    own = type("Room", (cls,), {"story": story})
+    async with host_of(tmp_path, own, entrypoint=enter, clock=clock, limits=LIMITS) as host:
         yield Stage(host, clock, story)
         story.broken = False
+        story.blocked.set()
         clock.advance(10)
 
 
@@ -238,3 +239,33 @@ async def test_a_host_that_stops_closes_the_sockets_of_what_is_left_over_with_10
         assert (close.socket, close.code) == (one, 1012)
         on.clock.advance(10)
         assert on.story.constructions == 1
+
+
+class Leaving(Room):
+    async def pre_shutdown(self, info: Any) -> None:
+        self.story.heard.append(info.reason)
+        await self.story.blocked.wait()
+
+
+async def test_what_comes_before_hibernation_is_through_begins_the_next_life(tmp_path: Path) -> None:
+    async with stage(tmp_path, cls=Leaving) as on:
+        (one,) = await on.connect(1)
+        await on.sleep()
+        await on.send(one, "a")
+        stream = on.gateway.begin("/hello")
+        await settle()
+        assert on.story.heard == ["inactive"]
+        on.story.blocked.set()
+        assert (await on.gateway.answer(stream)).text == "hello"
+        assert on.story.heard == ["inactive", "a"]
+        assert on.story.constructions == 1
+
+
+async def test_a_drain_lets_the_objects_know_why(tmp_path: Path) -> None:
+    async with stage(tmp_path, cls=Leaving) as on:
+        await on.connect(1)
+        draining = asyncio.ensure_future(on.host.drain(reason="codeUpdated"))
+        await settle()
+        assert (on.story.heard, draining.done()) == (["codeUpdated"], False)
+        on.story.blocked.set()
+        await draining

@@ -26,7 +26,6 @@ from roost.events import (
     Send,
     SendToTagged,
     SocketClosed,
-    SocketEvent,
     SocketFailed,
     SocketMessage,
 )
@@ -160,7 +159,7 @@ class Harness:
         self.store = HostStore(directory, log=self.log, clock=self.clock)
         self.object_id: ObjectId = SPACE.from_name("x")
         self.activation: Activation | None = None
-        self.leftovers: list[SocketEvent] = []
+        self.leftovers: list[Event] = []
         """What the last life left over; the next one is given it."""
         self.ended: list[BaseException | None] = []
         self.happened: list[tuple[str, dict[str, Any]]] = []

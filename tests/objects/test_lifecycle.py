@@ -8,7 +8,8 @@ TABLE = {
     State.NEW: "first event -> starting, drain -> draining, sleep -> hibernated, failure -> reset, stop -> stopped",
     State.STARTING: "constructed -> awake, drain -> draining, failure -> reset, stop -> stopped",
     State.AWAKE: "drain -> draining, sleep -> hibernated, failure -> reset, stop -> stopped",
-    State.DRAINING: "constructed -> draining, drain -> draining, failure -> reset, stop -> stopped",
+    State.DRAINING: "constructed -> draining, drain -> draining, sleep -> hibernated, failure -> reset, "
+    "stop -> stopped",
     State.HIBERNATED: "",
     State.RESET: "",
     State.STOPPED: "",

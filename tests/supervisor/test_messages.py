@@ -35,6 +35,7 @@ SETTINGS = Settings(app="/a/app.py", data="/a/.roost", vars={"LIST": [1, 2.5, {"
         Start("gateway", 0, SETTINGS, Sockets("/run"), listening=7),
         Serve(),
         Drain(3.5),
+        Drain(3.5, replaced=True),
         Stop(0),
         Ask(4),
     ],

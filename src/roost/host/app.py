@@ -26,6 +26,7 @@ HANDLERS = {
     "web_socket_message": ("ws", "message"),
     "web_socket_close": ("ws", "code", "reason", "was_clean"),
     "web_socket_error": ("ws", "error"),
+    "pre_shutdown": ("info",),
 }
 """The methods that roost calls, with what it gives them."""
 

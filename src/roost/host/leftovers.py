@@ -1,6 +1,6 @@
-"""What the sockets of an object told it, and the life that was to hear it has ended before it did."""
+"""What was told to an object, and the life that was to hear it has ended before it did."""
 
-# A reset costs nobody a message that no handler had begun:
+# A reset costs nobody a message that no handler had begun, and hibernation nothing that came during `pre_shutdown`:
 #
 #  (1) What was left over goes to the next life, in its order, before anything newer.
 #  (2) When events could begin in the life that ended, the next one begins in the loop's next turn. It makes progress:
@@ -20,8 +20,8 @@ from collections.abc import Callable
 import msgspec
 
 from roost.clock import Clock, Timer
-from roost.errors import ObjectError
-from roost.events import Close, Event, Fetch, Finished, SocketEvent, SocketMessage
+from roost.errors import HostLostError, ObjectError
+from roost.events import Close, Event, Fetch, Finished, SocketMessage
 from roost.held_socket import CLOSING, OPEN, HeldSocket
 from roost.host.place import Place
 from roost.limits import Limits
@@ -36,7 +36,7 @@ RESTARTED = (1012, "the host stopped before the object heard this message")
 class _Line(msgspec.Struct, eq=False):
     """What is left over of one object."""
 
-    events: list[SocketEvent] = []
+    events: list[Event] = []
     attempts: int = 0
     """How many have failed with the present first in line."""
     pausing: bool = False
@@ -100,7 +100,7 @@ class Leftovers:
         line.events.append(event)
         return True
 
-    def take(self, place: Place) -> list[SocketEvent]:
+    def take(self, place: Place) -> list[Event]:
         """The next life begins: what is left over for it."""
         line = self._lines.get(place)
         if line is None:
@@ -111,9 +111,11 @@ class Leftovers:
         return events
 
     def _give_up_first(self, place: Place, line: _Line, cause: BaseException | None) -> None:
-        socket = line.events[0].socket
-        given_up = [event for event in line.events if event.socket is socket]
-        line.events = [event for event in line.events if event.socket is not socket]
+        first = line.events[0]
+        assert not isinstance(first, Fetch), "a request fails with the life that did not begin"
+        socket = first.socket
+        given_up = [event for event in line.events if _is_of(event, socket)]
+        line.events = [event for event in line.events if not _is_of(event, socket)]
         line.attempts = 0
         messages = sum(isinstance(event, SocketMessage) for event in given_up)
         if messages < len(given_up):
@@ -154,8 +156,15 @@ class Leftovers:
         for place, line in lines.items():
             line.stop()
             for event in line.events:
-                _close(place, event.socket, RESTARTED)
+                if isinstance(event, Fetch):
+                    event.fail(HostLostError(f"{place.object_id!r}: its host stopped before it could be called"))
+                elif isinstance(event, SocketMessage):
+                    _close(place, event.socket, RESTARTED)
         self._look()
+
+
+def _is_of(event: Event, socket: HeldSocket) -> bool:
+    return not isinstance(event, Fetch) and event.socket is socket
 
 
 def _close(place: Place, socket: HeldSocket, code_and_reason: tuple[int, str]) -> None:

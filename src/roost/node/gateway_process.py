@@ -50,7 +50,7 @@ class GatewayProcess:
         )
         await self._gateway.start(sock=self._listening, tls=self._tls)
 
-    async def drain(self, seconds: float) -> bool:
+    async def drain(self, seconds: float, *, replaced: bool = False) -> bool:
         assert self._gateway is not None, "only a gateway that serves is told to drain"
         self._draining = asyncio.create_task(self._gateway.drain())
         return False

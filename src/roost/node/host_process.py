@@ -12,6 +12,7 @@ from roost.link.stream import connect_unix
 from roost.node.placeholder import placeholder_app
 from roost.node.reports import resident_bytes
 from roost.node.static_files import assets_of
+from roost.objects.shutdown import CODE_UPDATED, STOPPING
 from roost.storage.store import HostStore
 from roost.supervisor.messages import Start
 from roost.supervisor.report import HostReport, ObjectReport
@@ -54,14 +55,17 @@ class HostProcess:
             self._store.close()
             raise
 
-    async def drain(self, seconds: float) -> bool:
-        await self.stop(seconds)
+    async def drain(self, seconds: float, *, replaced: bool = False) -> bool:
+        await self._end(seconds, CODE_UPDATED if replaced else STOPPING)
         return True
 
     async def stop(self, seconds: float) -> None:
+        await self._end(seconds, STOPPING)
+
+    async def _end(self, seconds: float, reason: str) -> None:
         assert self._host is not None, "only a host that serves is told to stop"
         assert self._store is not None, "its storage was opened before it served"
-        await self._host.drain(seconds)
+        await self._host.drain(seconds, reason=reason)
         await self._host.close()
         self._store.close()
 

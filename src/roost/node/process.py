@@ -24,8 +24,8 @@ class Role(Protocol):
     async def serve(self) -> None:
         """Take up the work."""
 
-    async def drain(self, seconds: float) -> bool:
-        """Take nothing new; whether the process is to end now."""
+    async def drain(self, seconds: float, *, replaced: bool = False) -> bool:
+        """Take nothing new; whether the process is to end now. `replaced`: a successor is there."""
 
     async def stop(self, seconds: float) -> None:
         """Finish, and leave nothing behind."""
@@ -112,8 +112,8 @@ async def converse(role: Role, channel: Channel) -> int:
                     channel.say(Pong())
                 case Ask(number):
                     channel.say(Answer(number, role.report() if serving else None))
-                case Drain(seconds) if serving:
-                    if await role.drain(seconds):
+                case Drain(seconds, replaced) if serving:
+                    if await role.drain(seconds, replaced=replaced):
                         return 0
                 case Stop(seconds) if serving:
                     await role.stop(seconds)

@@ -36,6 +36,7 @@ from roost.node.gateway_process import tls_context
 from roost.node.recovery import recover
 from roost.node.static_files import assets_of
 from roost.objects.durable_object import DurableObject
+from roost.objects.shutdown import CODE_UPDATED
 from roost.observer import Observer
 from roost.storage.store import HostStore
 from roost.supervisor.data_directory import DataDirectory, claim
@@ -143,7 +144,7 @@ class Server:
             for link in self._links:
                 link.lose()
         else:
-            await self.host.drain()
+            await self.host.drain(reason=CODE_UPDATED)
         await self._end_host()
         await self._begin_host(app)
 

@@ -18,7 +18,7 @@ from roost.errors import (
     OverloadedError,
     StorageError,
 )
-from roost.events import Event, Fetch, SocketClosed, SocketEvent, SocketFailed, SocketMessage
+from roost.events import Event, Fetch, SocketClosed, SocketFailed, SocketMessage
 from roost.ids import ObjectId
 from roost.objects.background import Background
 from roost.objects.context import DurableObjectState
@@ -32,6 +32,7 @@ from roost.objects.lifecycle import ENDED, Happening, State, after
 from roost.objects.object_tasks import ObjectTasks
 from roost.objects.pins import PinnedTime, lingering, pins, unfinished
 from roost.objects.row_count import RowCount
+from roost.objects.shutdown import INACTIVE, Shutdown
 from roost.objects.sockets import Sockets
 from roost.objects.streamed_body import StreamedBody
 from roost.objects.surroundings import Surroundings
@@ -52,7 +53,7 @@ class Activation(TurnLoop):
         cls: type[DurableObject],
         env: Any,
         surroundings: Surroundings,
-        unheard: Sequence[SocketEvent] = (),
+        unheard: Sequence[Event] = (),
     ) -> None:
         """`unheard` is what the life before left over: it comes before everything else."""
         super().__init__(surroundings, interleave=cls.interleave)
@@ -66,14 +67,16 @@ class Activation(TurnLoop):
         self.delivery = Delivery(self)
         self._begin = self.delivery.begin
         self.background = Background(self)
+        self.shutdown = Shutdown(self)
         self.streams: dict[StreamedBody, None] = {}
         self.socket_event_ms: int | None = None
         self.constructed = False
         """The constructor has returned; what it started may be under way."""
         self.opened = False
         """Events could begin: it was constructed."""
-        self.leftovers: list[SocketEvent] = []
-        """Once it has ended: what its hibernating sockets told and no handler heard, for the next life."""
+        self.leftovers: list[Event] = []
+        """Once it has ended: what is for the next life. After a reset, what the hibernating sockets told and no handler
+        heard; after hibernation, what came during `pre_shutdown`, requests among it."""
         self._pinned_time = PinnedTime(self.meter)
         self._rows = RowCount(self.storage)
         self._drained: asyncio.Future[None] | None = None
@@ -128,7 +131,13 @@ class Activation(TurnLoop):
     def _before_choosing(self) -> None:
         """The object is ready once its constructor, and every section started in it, are through."""
         gate = self.gate
-        if self.constructed and gate.inner is gate.root and not gate.root.queue and not gate.root.waits:
+        if (
+            self.constructed
+            and not self.opened
+            and gate.inner is gate.root
+            and not gate.root.queue
+            and not gate.root.waits
+        ):
             gate.open = self.opened = True
             self._move(Happening.CONSTRUCTED)
             self.surroundings.observer.notify("object.constructed", id=self.object_id)
@@ -292,17 +301,39 @@ class Activation(TurnLoop):
         return None if self.ended or self.pinned_by() else self.stopwatch.stopped_at
 
     def hibernate(self) -> None:
-        """Drop the memory; the hibernating sockets stay. It must not be pinned."""
+        """Drop the memory, after `pre_shutdown` if it has one; the hibernating sockets stay. It must not be pinned."""
         reasons = self.pinned_by()
         assert not reasons, f"{self.object_id!r} is pinned by {', '.join(reasons)}"
+        if not self.shutdown.call(INACTIVE, self._sleep):
+            self._sleep()
+
+    def _sleep(self) -> None:
         self._carry_out(Doom("hibernation", None, Happening.SLEEP))
+
+    def shut_down(self, reason: str) -> asyncio.Future[None] | None:
+        """Let the object know, by `pre_shutdown`, that its host leaves; done when that is over. None when there is
+        nothing to wait for.
+
+        Events go on afterwards, for those who come late: what calls it may be other objects' `pre_shutdown`.
+        """
+        over: asyncio.Future[None] = self.loop.create_future()
+
+        def resolve() -> None:
+            over.set_result(None)
+
+        def go_on() -> None:
+            self.gate.open = True
+            self.look_soon()
+            resolve()
+
+        return over if self.shutdown.call(reason, go_on, resolve) else None
 
     def drain(self) -> asyncio.Future[None]:
         """No new events will come: the result is done when what is under way has ended and all effects have left.
 
         Tasks that nobody waits for are not waited for either; `stop` ends them.
         """
-        if self._drained is None:
+        if self._drained is None or (self._drained.done() and not self.ended and unfinished(self)):
             self._drained = self.loop.create_future()
             if not self.ended:
                 self._move(Happening.DRAIN)

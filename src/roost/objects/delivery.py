@@ -68,6 +68,11 @@ class Delivery:
         assert self._handlers is not None, "no event begins before the object is constructed"
         return self._handlers
 
+    @property
+    def pre_shutdown(self) -> Callable[..., Any] | None:
+        """The method of that name, if the object was constructed and has one."""
+        return None if self._handlers is None else self._handlers.pre_shutdown
+
     def forget_all(self) -> None:
         """The activation has settled what was left."""
         self.unanswered.clear()

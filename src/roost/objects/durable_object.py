@@ -16,6 +16,9 @@ class DurableObject:
     ws, code, reason, was_clean)` and `web_socket_error(self, ws, error)` handle the sockets that were taken with
     `self.ctx.accept_web_socket`. All of them may be plain functions too.
 
+    `pre_shutdown(self, info)` is called before a planned end of the object's memory: before hibernation, and before its
+    host leaves. `info.reason` is "inactive", "codeUpdated" or "stopping". It may take 10 seconds.
+
     The constructor runs at every start: on first use, after hibernation, after a reset. It is a plain function; what it
     must await goes under `ctx.block_concurrency_while`. `self.ctx` and `self.env` are set before it is called, so a
     class may leave out `super().__init__(ctx, env)`.

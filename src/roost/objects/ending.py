@@ -9,7 +9,8 @@
 #  (3) Every request that has no answer yet gets the error, once. A message whose handler had begun counts as finished:
 #      its sender's credit comes back.
 #  (4) What the hibernating sockets told and no handler heard is left over for the next life. When its host stops there
-#      is none here: the sockets of such messages, and of those that had begun, close with 1012.
+#      is none here: the sockets of such messages, and of those that had begun, close with 1012. What comes while an
+#      object is about to hibernate, requests too, is left over as well.
 #  (5) Tasks are cancelled. What they still do reaches nothing.
 #  (6) The host hears of it last.
 
@@ -45,7 +46,9 @@ def carry_out(activation: Activation, doom: Doom) -> None:
     _make_good(activation, dropped)
     if doom.error is not None:
         _settle_events(activation, doom, dropped, was_starting=was_starting)
-        _close_active(activation)
+    else:
+        activation.leftovers = activation.gate.inbox.empty()  # it came during `pre_shutdown`
+    _close_active(activation)
     activation.delivery.forget_all()
     activation.sockets.forget_unanswered()
     activation.outbox.close()
@@ -103,8 +106,9 @@ def _settle_sockets(activation: Activation, doom: Doom, begun: list[HeldSocket],
             lost = dict.fromkeys(begun)
             _close(activation, lost, LOST_WRITE)
         heirs = [event for event in unheard if _can_be_heard(activation, event, lost)]
-    activation.leftovers = heirs
-    dropped = [event for event in unheard if event not in set(heirs)]
+    activation.leftovers = [*heirs]
+    kept = set(heirs)
+    dropped = [event for event in unheard if event not in kept]
     for socket in begun + [event.socket for event in dropped if type(event) is SocketMessage]:
         activation.outbox.finish(socket)
     for event in dropped:
@@ -150,6 +154,7 @@ def _end_code(activation: Activation, doom: Doom) -> None:
         stream.fail(doom.for_caller())
     activation.streams.clear()
     activation.background.close()
+    activation.shutdown.end()
     lined_up = _lined_up(activation.gate.inner)
     activation.tasks.cancel_all()
     for task in lined_up:

@@ -140,6 +140,11 @@ class InputGate:
         self.stirred = True
         self.free = False
 
+    def close(self) -> None:
+        """Let no event begin."""
+        self.open = self.free = False
+        self.stirred = True
+
     # -- waits that close the gate -------------------------------------------------------------------------------------
 
     def close_for(self, waiter: Waiter) -> None:

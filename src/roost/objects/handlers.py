@@ -15,7 +15,7 @@ from roost.response import Response
 class Handlers:
     """Bound methods of one instance, looked up once; None where the class has none."""
 
-    __slots__ = ("class_name", "close", "error", "fetch", "message", "message_is_async")
+    __slots__ = ("class_name", "close", "error", "fetch", "message", "message_is_async", "pre_shutdown")
 
     def __init__(self, instance: DurableObject) -> None:
         self.class_name = type(instance).__qualname__
@@ -25,6 +25,7 @@ class Handlers:
         """Calling it runs none of its code yet."""
         self.close: Callable[..., Any] | None = getattr(instance, "web_socket_close", None)
         self.error: Callable[..., Any] | None = getattr(instance, "web_socket_error", None)
+        self.pre_shutdown: Callable[..., Any] | None = getattr(instance, "pre_shutdown", None)
 
     def answer(self, request: Request) -> Any:
         """Call `fetch`."""

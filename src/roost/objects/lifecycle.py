@@ -53,6 +53,7 @@ TRANSITIONS: dict[tuple[State, Happening], State] = {
     (_S.AWAKE, _H.SLEEP): _S.HIBERNATED,
     (_S.DRAINING, _H.CONSTRUCTED): _S.DRAINING,
     (_S.DRAINING, _H.DRAIN): _S.DRAINING,
+    (_S.DRAINING, _H.SLEEP): _S.HIBERNATED,
     **{(state, _H.FAILURE): _S.RESET for state in (_S.NEW, _S.STARTING, _S.AWAKE, _S.DRAINING)},
     **{(state, _H.STOP): _S.STOPPED for state in (_S.NEW, _S.STARTING, _S.AWAKE, _S.DRAINING)},
 }

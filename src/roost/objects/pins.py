@@ -52,6 +52,8 @@ def unfinished(activation: Activation) -> list[str]:
         reasons.append("being constructed")
     if gate.inner is not gate.root or gate.root.queue:
         reasons.append("critical section")
+    if activation.shutdown.running:
+        reasons.append("pre_shutdown")
     if activation.streams:
         reasons.append("streamed response")
     if activation.background.busy:

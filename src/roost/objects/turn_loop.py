@@ -104,7 +104,7 @@ class TurnLoop:
             if self.ended:
                 self.stopwatch.settle()
         if not gate.stirred:
-            gate.free = True
+            gate.free = gate.open
 
     def _commit(self) -> None:
         """End the turn's transaction. Effects made before its first write do not wait for it."""

@@ -85,6 +85,8 @@ class Serve(msgspec.Struct, frozen=True, tag="serve"):
 
 class Drain(msgspec.Struct, frozen=True, tag="drain"):
     seconds: float
+    replaced: bool = False
+    """A successor is there, with the app as it is now."""
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):

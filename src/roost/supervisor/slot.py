@@ -187,7 +187,7 @@ class Slot:
         predecessor, self.child = self.child, successor
         try:
             if predecessor is not None:
-                predecessor.tell(Drain(drain_seconds))
+                predecessor.tell(Drain(drain_seconds, replaced=True))
                 await self._await_end(predecessor, drain_seconds)
             successor.tell(Serve())
             await successor.serving()
