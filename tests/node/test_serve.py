@@ -233,3 +233,28 @@ async def test_with_a_certificate_it_is_https(tmp_path: Path) -> None:
     async with serve(tmp_path, data=tmp_path / "data") as server:
         assert server.url == f"https://127.0.0.1:{server.port}"
         assert await get(server.url, ssl.create_default_context(cafile=str(certificate))) == "1"
+
+
+class Leaving(DurableObject):
+    async def fetch(self, request: Any) -> Response:
+        return Response("here")
+
+    async def pre_shutdown(self, info: Any) -> None:
+        self.env.TOLD.append(info.reason)
+
+
+async def ask_leaving(request: Any, env: Any) -> Any:
+    return await env.LEAVING.get_by_name("x").fetch(request)
+
+
+async def test_objects_are_told_whether_their_host_is_replaced_or_the_system_stops() -> None:
+    told: list[str] = []
+    async with serve(Leaving, fetch=ask_leaving, vars={"TOLD": told}) as server:
+        assert await get(server.url) == "here"
+        await server.restart_host()
+        assert told == ["codeUpdated"]
+        assert await get(server.url) == "here"
+        await server.restart_host(kill=True)
+        assert told == ["codeUpdated"]
+        assert await get(server.url) == "here"
+    assert told == ["codeUpdated", "stopping"]
