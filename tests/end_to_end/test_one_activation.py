@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import pytest
 from websockets.asyncio.client import connect
 
 from .running import APPS, PATIENCE, Roost, chance, running, until, until_async
 
 NAMES = [f"object-{number}" for number in range(8)]
-LIMITS = {"idle_seconds": 0.05, "drain_seconds_max": 0.5}
-"""They fall asleep between calls; what beats on at a drain is cut off."""
+LIMITS = {"idle_seconds": 0.05, "drain_seconds_max": 1.0}
+"""They fall asleep between calls."""
+LONG = 1_000
+"""Beats, of 5 ms or more: they go on for longer than a drain waits."""
 
 
 class Line(NamedTuple):
@@ -57,8 +60,9 @@ def check_lives(directory: Path) -> dict[str, int]:
 class Caller:
     """Calls one object again and again, over one connection as long as that lasts."""
 
-    def __init__(self, roost: Roost, name: str, allowed: Sequence[int]) -> None:
+    def __init__(self, roost: Roost, name: str, allowed: Sequence[int], beats: int) -> None:
         self.name = name
+        self._query = {"name": name, "beats": str(beats)}
         self.counts: list[int] = []
         self._roost, self._allowed = roost, allowed
         self._enough = False
@@ -78,7 +82,7 @@ class Caller:
     async def _call(self) -> None:
         async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as client:
             while not self._enough:
-                answer = await client.get(self._roost.url, params={"name": self.name})
+                answer = await client.get(self._roost.url, params=self._query)
                 assert answer.status_code in (200, *self._allowed), (answer.status_code, answer.text)
                 if answer.status_code == 200:
                     self.counts.append(answer.json()["count"])
@@ -89,9 +93,9 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(roost: Roost, allowed: Sequence[int] = ()) -> AsyncIterator[list[Caller]]:
+async def calling(roost: Roost, allowed: Sequence[int] = (), beats: int = 4) -> AsyncIterator[list[Caller]]:
     """Calls to all objects within the block; answers other than 200 and `allowed` fail."""
-    callers = [Caller(roost, name, allowed) for name in NAMES]
+    callers = [Caller(roost, name, allowed, beats) for name in NAMES]
     yield callers
     for caller in callers:
         await caller.progress(2)
@@ -100,6 +104,18 @@ async def calling(roost: Roost, allowed: Sequence[int] = ()) -> AsyncIterator[li
     for caller in callers:
         caller.check()
         assert (await roost.get("/", name=caller.name))["count"] > caller.counts[-1]
+
+
+def test_what_the_witnesses_wrote_is_judged(tmp_path: Path) -> None:
+    written = tmp_path / "witness"
+    written.write_text("x a 1 begin\nx a 1 beat\ny c 1 begin\nx b 2 begin\ny c 1 beat\nx b 2 step\n")
+    assert check_lives(tmp_path) == {"x": 2, "y": 1}
+    for wrong in ("x a 1 beat", "x d 2 begin", "x d 1 begin"):
+        good = written.read_text()
+        written.write_text(f"{good}{wrong}\n")
+        with pytest.raises(AssertionError):
+            check_lives(tmp_path)
+        written.write_text(good)
 
 
 async def test_objects_live_in_both_hosts_and_sleep_and_wake_under_calls(tmp_path: Path) -> None:
@@ -122,7 +138,7 @@ async def test_objects_live_in_both_hosts_and_sleep_and_wake_under_calls(tmp_pat
 async def test_hosts_replaced_under_load_answer_every_call_and_no_object_lives_twice(tmp_path: Path) -> None:
     choice = chance()
     async with running(make(tmp_path)) as roost:
-        async with calling(roost) as callers:
+        async with calling(roost, beats=LONG) as callers:
             for round_ in range(1, 3):
                 await choice.choice(callers).progress(choice.randrange(1, 20))
                 roost.deploy()
@@ -134,7 +150,7 @@ async def test_hosts_replaced_under_load_answer_every_call_and_no_object_lives_t
 async def test_hosts_killed_under_load_are_fenced(tmp_path: Path) -> None:
     choice = chance()
     async with running(make(tmp_path)) as roost:
-        async with calling(roost, allowed=(503,)) as callers:
+        async with calling(roost, allowed=(503,), beats=LONG) as callers:
             for name in ("host 0", "host 1", "host 0"):
                 await choice.choice(callers).progress(choice.randrange(1, 20))
                 killed = await roost.kill(name)
@@ -145,7 +161,7 @@ async def test_hosts_killed_under_load_are_fenced(tmp_path: Path) -> None:
 
 async def test_a_frozen_host_that_is_killed_or_replaced_never_writes_again(tmp_path: Path) -> None:
     async with running(make(tmp_path)) as roost:
-        async with calling(roost, allowed=(503,)) as callers:
+        async with calling(roost, allowed=(503,), beats=LONG) as callers:
             await callers[0].progress(5)
             frozen = await roost.process("host 0")
             frozen.kill(signal.SIGSTOP)
