@@ -12,9 +12,9 @@ def test_wall_time_is_that_of_the_turns() -> None:
     clock, meter = FakeClock(), Meter()
     watch = Stopwatch(clock, meter)
     for seconds in (0.5, 0.25):
-        watch.start(0)
+        watch.start(started := clock.now, 0)
         clock.advance(seconds)
-        watch.stop()
+        watch.stop(started)
         clock.advance(100)
     watch.settle()
     assert (meter.turns, meter.active_ms) == (2, 750)
@@ -24,12 +24,12 @@ def test_wall_time_is_that_of_the_turns() -> None:
 def test_with_an_event_under_way_the_time_between_turns_is_active_too_and_counted_once() -> None:
     clock, meter = FakeClock(), Meter()
     watch = Stopwatch(clock, meter)
-    watch.start(0)
-    watch.stop()
+    watch.start(started := clock.now, 0)
+    watch.stop(started)
     clock.advance(2)
-    watch.start(3)
+    watch.start(started := clock.now, 3)
     clock.advance(1)
-    watch.stop()
+    watch.stop(started)
     watch.settle()
     watch.settle()
     assert (meter.turns, meter.active_ms) == (2, 3000)
@@ -39,9 +39,9 @@ def test_the_time_of_the_processor_is_never_more_than_the_time_of_the_wall_betwe
     clock, meter = FakeClock(), Meter()
     watch = Stopwatch(clock, meter)
     for _ in range(SAMPLED):
-        watch.start(0)
+        watch.start(started := clock.now, 0)
         clock.advance(1)
-        watch.stop()
+        watch.stop(started)
     watch.settle()
     assert 0 <= meter.cpu_ms <= meter.active_ms
     assert meter.turns == SAMPLED

@@ -42,8 +42,8 @@ class Delivery:
         self._on_message_is_async = False
         self._new_context = activation.tasks.base.copy
         self._root = activation.gate.root
-        self._messages = 0
-        """Events since the meter was told; it keeps their kinds in a dict, which each message would pay for."""
+        self._counted = self._meter.messages_in
+        """Messages that the meter has by kind of event; it keeps those in a dict, which each message would pay for."""
         self.unanswered: dict[Fetch, None] = {}
         """Requests that began and have not ended."""
         self.leaving: dict[Fetch, None] = {}
@@ -136,7 +136,6 @@ class Delivery:
         meter = self._meter
         meter.messages_in += 1
         meter.bytes_in += len(data)
-        self._messages += 1
         if not socket.hibernating:
             self._active_message(event)
             return
@@ -145,18 +144,19 @@ class Delivery:
             self._outbox.finish(socket)
             return
         task = ObjectTask(self._activation, self._new_context(), self._root, self._message_done, event)
-        if self._on_message_is_async:
-            task.start(handler(self._standing[socket], data))
-        else:
+        if not self._on_message_is_async:
             task.begin(handler, (self._standing[socket], data))
+        elif task.start(handler(self._standing[socket], data)):
+            self._outbox.finish(socket)
+            return
         if not task.is_done:
             self.unfinished[task] = socket
 
     def count(self) -> None:
         """Tell the meter of the messages since the last time."""
-        if self._messages:
-            self._meter.event("socket_message", self._messages)
-            self._messages = 0
+        messages, self._counted = self._meter.messages_in - self._counted, self._meter.messages_in
+        if messages:
+            self._meter.event("socket_message", messages)
 
     def _message_done(self, task: ObjectTask) -> None:
         if task.seen:

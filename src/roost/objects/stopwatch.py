@@ -17,55 +17,47 @@ SAMPLED = 16
 class Stopwatch:
     """Told when turns start and stop, it keeps `active_ms`, `cpu_ms` and `turns` of a meter.
 
-    The meter may be up to `SAMPLED` turns behind; `settle` brings it up to date.
+    The meter is some turns behind; `settle` brings it up to date.
     """
 
-    __slots__ = (
-        "_active",
-        "_cpu_started",
-        "_meter",
-        "_share",
-        "_started",
-        "_turns",
-        "_until_sample",
-        "_wall",
-        "now",
-        "stopped_at",
-    )
+    __slots__ = ("_active", "_cpu_started", "_meter", "_share", "_turns", "_wall", "is_due", "now", "stopped_at")
 
     def __init__(self, clock: Clock, meter: Meter) -> None:
         self.now = time.monotonic if type(clock) is SystemClock else clock.monotonic
         self._meter = meter
-        self.stopped_at = self._started = self.now()
+        self.stopped_at = self.now()
         """When the last turn ended."""
+        self.is_due = True
+        """Whether the next turn's time of the processor is to be measured."""
         self._turns = 0
         """Since the meter was told."""
-        self._until_sample = 1
         self._wall = self._active = 0.0
         self._cpu_started: float | None = None
         self._share = 1.0
 
-    def start(self, under_way: int) -> None:
-        """A turn begins; with events under way the time since the last one was active too."""
-        self._turns += 1
-        self._started = started = self.now()
+    def start(self, started: float, under_way: int) -> None:
+        """A turn begins. It need be told only when it `is_due` or events are under way: with these the time since the
+        last turn was active too.
+        """
         if under_way:
             self._active += started - self.stopped_at
-        self._until_sample -= 1
-        if not self._until_sample:
-            self._until_sample = SAMPLED
+        if self.is_due:
+            self.is_due = False
             self._cpu_started = time.thread_time()
 
-    def stop(self) -> None:
-        """The turn is over."""
+    def stop(self, started: float) -> None:
+        """The turn that began then is over."""
         self.stopped_at = now = self.now()
-        if self._cpu_started is None:
-            self._wall += now - self._started
+        self._turns = turns = self._turns + 1
+        if self._cpu_started is not None:
+            self._measured(now - started, time.thread_time() - self._cpu_started)
         else:
-            self._measured(now - self._started, time.thread_time() - self._cpu_started)
+            self._wall += now - started
+            if turns >= SAMPLED:
+                self.is_due = True
 
     def _measured(self, wall: float, cpu: float) -> None:
-        self.settle()
+        self._tell()
         self._cpu_started = None
         self._share = min(1.0, cpu / wall) if wall > 0 else 1.0
         self._meter.active_ms += wall * 1000
@@ -73,6 +65,11 @@ class Stopwatch:
 
     def settle(self) -> None:
         """Tell the meter of the turns since the last time."""
+        if self._turns:
+            self.is_due = True
+            self._tell()
+
+    def _tell(self) -> None:
         meter = self._meter
         meter.turns += self._turns
         meter.active_ms += (self._wall + self._active) * 1000

@@ -106,21 +106,27 @@ class ObjectTask:
         finally:
             swap_current_task(loop, previous)
 
-    def start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Run a handler's coroutine to its first suspension: `begin` for a handler that is known to be async."""
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> bool:
+        """Run a handler's coroutine to its first suspension: `begin` for a handler that is known to be async, and whose
+        value nobody wants. True when it has returned: then `on_done` is not called.
+        """
         self._coroutine = coroutine
         loop = self._driver.loop
         previous = swap_current_task(loop, self)
         try:
             yielded = self.context.run(coroutine.send, None)
-        except StopIteration as stop:
-            self._finish(stop.value, None)
+        except StopIteration:
+            self.is_done = True
+            if self._outcome is not None:
+                self._tell(self._outcome)
+            return True
         except BaseException as error:  # noqa: BLE001 - (4)
             self._finish(None, error)
         else:
             self._suspend(yielded)
         finally:
             swap_current_task(loop, previous)
+        return False
 
     def adopt(self, coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any]) -> None:
         """The coroutine is what `step` will run."""

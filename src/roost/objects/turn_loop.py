@@ -54,7 +54,6 @@ class TurnLoop:
             surroundings.outlet, self.gate, self.output_gate, self.meter, self._stray, limits.message_bytes_max
         )
         self.stopwatch = Stopwatch(surroundings.clock, self.meter)
-        self._start, self._stop = self.stopwatch.start, self.stopwatch.stop
         self._begin: dict[type, Callable[[Any], None]] = {}
         """How each kind of event is begun."""
         self._committed = 0
@@ -86,7 +85,10 @@ class TurnLoop:
         gate = self.gate
         gate.running = True
         gate.free = False
-        self._start(gate.events)
+        watch = self.stopwatch
+        started = watch.now()
+        if gate.events or watch.is_due:
+            watch.start(started, gate.events)
         try:
             run(argument)
             if self._wrote and self.doom is None:
@@ -100,9 +102,9 @@ class TurnLoop:
             raise
         finally:
             gate.running = False
-            self._stop()
+            watch.stop(started)
             if self.ended:
-                self.stopwatch.settle()
+                watch.settle()
         if not gate.stirred:
             gate.free = gate.open
 
