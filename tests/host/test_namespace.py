@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from roost.errors import InvalidArgumentError, LimitExceededError, WrongTypeError
+from roost.host import namespace
 from roost.host.namespace import LOCATION_HINTS, Namespace
 from roost.ids import IdSpace, ObjectId
 from roost.request import Request
@@ -89,3 +90,16 @@ async def test_a_relative_url_is_refused(rooms: Namespace, caller: KeepingCaller
     with pytest.raises(InvalidArgumentError, match="absolute URL"):
         rooms.get_by_name("lobby").fetch("/path")
     assert caller.calls == []
+
+
+def test_names_are_remembered_up_to_a_bound(rooms: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(namespace, "NAMES_MAX", 3)
+    space = IdSpace("ROOM", "ROOM")
+    for _ in range(2):
+        for name in "abcdefg":
+            found = rooms.id_from_name(name)
+            assert (found, found.name, found.binding) == (space.from_name(name), name, "ROOM")
+            assert rooms.get_by_name(name).id == found
+            assert len(rooms._keys) <= 3
+    first, second = rooms.id_from_name("a"), rooms.id_from_name("a")
+    assert first is not second, "what one holder does to its id is no other's business"

@@ -243,7 +243,7 @@ class ClientConnection(asyncio.Protocol):
     def send_continue(self) -> None:
         self._transport.write(CONTINUE)
 
-    def send_head(self, status: int, headers: Lines, keep_alive: bool) -> None:
+    def send_head(self, status: int, headers: Lines, keep_alive: bool, first: bytes = b"") -> None:
         self._begun = True
         if not any(name.lower() == "date" for name, _ in headers):
             headers.append(("Date", self._gateway.date()))
@@ -251,7 +251,7 @@ class ClientConnection(asyncio.Protocol):
             headers.append(("Connection", "close"))
         elif self._head is not None and self._head.minor == 0:
             headers.append(("Connection", "keep-alive"))
-        self._transport.write(encode_head(status, headers))
+        self._transport.write(encode_head(status, headers) + first)
 
     def send(self, data: bytes) -> None:
         self._transport.write(data)
@@ -274,9 +274,9 @@ class ClientConnection(asyncio.Protocol):
             return
         close = refusal.close or not self.keeps_alive or not self._reader.body_ended
         body = refusal.body()
-        self.send_head(refusal.status, [*refusal.lines(), ("Content-Length", str(len(body)))], not close)
-        if self._head is None or self._head.method != "HEAD":
-            self._transport.write(body)
+        lines = [*refusal.lines(), ("Content-Length", str(len(body)))]
+        unwanted = self._head is not None and self._head.method == "HEAD"
+        self.send_head(refusal.status, lines, not close, b"" if unwanted else body)
         self._gateway.observer.notify("gateway.refused", status=refusal.status, name=refusal.name)
         self.finish(not close)
 

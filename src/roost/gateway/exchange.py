@@ -63,7 +63,8 @@ class Client(Protocol):
 
     def send_continue(self) -> None: ...
 
-    def send_head(self, status: int, headers: Lines, keep_alive: bool) -> None: ...
+    def send_head(self, status: int, headers: Lines, keep_alive: bool, first: bytes) -> None:
+        """`first` is what the body begins with, as it is sent: one write for both."""
 
     def send(self, data: bytes) -> None: ...
 
@@ -241,8 +242,7 @@ class Exchange:
         headers = self._delimit(frame)
         whole = not frame.more or self._framing is _Framing.NONE
         keep_alive = self._client.keeps_alive and self._body_sent and self._framing is not _Framing.CLOSE
-        self._client.send_head(frame.status, headers, keep_alive)
-        self._send(frame.body)
+        self._client.send_head(frame.status, headers, keep_alive, self._encoded(frame.body))
         if whole:
             if frame.more:  # a body that is not sent, such as that of a HEAD request
                 self._reset("the body is not wanted")
@@ -273,14 +273,20 @@ class Exchange:
         self._framing = _Framing.CLOSE
         return rest
 
-    def _send(self, data: bytes) -> None:
+    def _encoded(self, data: bytes) -> bytes:
+        """A part of the body, as it is sent."""
         if not data or self._framing is _Framing.NONE:
-            return
+            return b""
         if self._framing is _Framing.LENGTH:
             data = data[: self._left]
             self._left -= len(data)
-        self._client.send(encode_chunk(data) if self._framing is _Framing.CHUNKS else data)
-        self._client.expect_reader()
+        return encode_chunk(data) if self._framing is _Framing.CHUNKS else data
+
+    def _send(self, data: bytes) -> None:
+        encoded = self._encoded(data)
+        if encoded:
+            self._client.send(encoded)
+            self._client.expect_reader()
 
     def on_body_chunk(self, frame: frames.BodyChunk) -> None:
         if not self._answered:

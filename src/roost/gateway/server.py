@@ -181,9 +181,7 @@ class Gateway:
             ("Content-Length", str(len(body))),
         ]
         keep_alive = client.keeps_alive and client.body_ended
-        client.send_head(200 if serving else 503, lines, keep_alive)
-        if head.method == "GET":
-            client.send(body)
+        client.send_head(200 if serving else 503, lines, keep_alive, body if head.method == "GET" else b"")
         client.finish(keep_alive)
 
     def _client(self) -> ClientConnection:

@@ -17,6 +17,9 @@ from roost.ids import IdSpace, ObjectId
 from roost.request import Request
 from roost.response import Response
 
+NAMES_MAX = 1_024
+"""Whose keys are remembered: making one of a name costs two digests."""
+
 LOCATION_HINTS = ("wnam", "enam", "sam", "weur", "eeur", "apac", "apac-ne", "apac-se", "oc", "afr", "me")
 """Of the platform; on one machine they are all the same place."""
 
@@ -60,10 +63,12 @@ class Stub:
 class Namespace:
     """All objects of one class, as `env.ROOM`."""
 
-    __slots__ = ("_caller", "_space")
+    __slots__ = ("_caller", "_keys", "_space")
 
     def __init__(self, space: IdSpace, caller: Caller) -> None:
         self._space = space
+        self._keys: dict[str, bytes] = {}
+        """By name, of the names used last."""
         self._caller = caller
 
     @property
@@ -73,7 +78,14 @@ class Namespace:
 
     def id_from_name(self, name: str) -> ObjectId:
         """The id of that name: always the same one."""
-        return self._space.from_name(name)
+        key = self._keys.get(name) if type(name) is str else None
+        if key is not None:
+            return ObjectId(key, self._space.binding, name)
+        object_id = self._space.from_name(name)
+        if len(self._keys) >= NAMES_MAX:
+            self._keys.clear()
+        self._keys[name] = object_id.key
+        return object_id
 
     def new_unique_id(self, *, jurisdiction: str | None = None) -> ObjectId:
         """A random id, never used before. Keep `str(id)`: nothing else leads back to the object."""
@@ -95,6 +107,9 @@ class Namespace:
             raise InvalidArgumentError(
                 f"{object_id!r} is an id of {object_id.binding}, this namespace is {self.binding}"
             )
+        return self._stub(object_id, location_hint)
+
+    def _stub(self, object_id: ObjectId, location_hint: str | None) -> Stub:
         if location_hint is not None and location_hint not in LOCATION_HINTS:
             known = ", ".join(LOCATION_HINTS)
             raise InvalidArgumentError(f"there is no location {location_hint!r}; the known ones are {known}")
@@ -102,7 +117,7 @@ class Namespace:
 
     def get_by_name(self, name: str, *, location_hint: str | None = None) -> Stub:
         """The same as `get(id_from_name(name))`."""
-        return self.get(self._space.from_name(name), location_hint=location_hint)
+        return self._stub(self.id_from_name(name), location_hint)
 
     def jurisdiction(self, name: str) -> NoReturn:
         """Raises InvalidArgumentError: one machine has no jurisdictions to choose from."""
