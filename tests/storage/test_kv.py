@@ -30,14 +30,14 @@ def connection() -> Iterator[apsw.Connection]:
 def fill(connection: apsw.Connection, keys: set[str]) -> None:
     connection.execute("DELETE FROM _roost_kv")
     for key in keys:
-        kv.put(connection, key, key.encode())
+        kv.put(connection.cursor(), key, key.encode())
 
 
 def test_a_value_is_replaced_and_removed(connection: apsw.Connection) -> None:
     fill(connection, set())
     assert kv.get(connection, "a") is None
-    kv.put(connection, "a", b"1")
-    kv.put(connection, "a", b"2")
+    kv.put(connection.cursor(), "a", b"1")
+    kv.put(connection.cursor(), "a", b"2")
     assert kv.get(connection, "a") == b"2"
     assert kv.delete(connection, "a")
     assert not kv.delete(connection, "a")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import threading
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template
 _WAL_HEADER = 32
 _FRAME_HEADER = 24
 _FRAME = _FRAME_HEADER + PAGE_BYTES
+_PAGE_AND_SIZE = struct.Struct(">II")
+"""A frame begins with its page's number and, in the last frame of a commit, the size of the database."""
 _SETTINGS = ("locking_mode=EXCLUSIVE", "synchronous=OFF", "temp_store=MEMORY", "foreign_keys=ON")
 _READ_FRAMES_MAX = 1024
 
@@ -58,6 +61,8 @@ class Database:
         """Whether there was ever a commit."""
         self.closed = False
         self.connection = self._connect()
+        self.statements = self.connection.cursor()
+        """Runs the statements of turns that have no rows: a cursor for each would cost as much as a short one does."""
 
     @staticmethod
     def exists(path: Path) -> bool:
@@ -105,12 +110,12 @@ class Database:
 
     def begin(self) -> None:
         """Open a transaction."""
-        self.connection.execute("BEGIN IMMEDIATE")
+        self.statements.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> tuple[Images, int]:
         """Commit, and capture all that was committed since the last capture: page images, and the size in pages."""
         if self.connection.in_transaction:
-            self.connection.execute("COMMIT")
+            self.statements.execute("COMMIT")
         return self._capture()
 
     def rollback(self) -> None:
@@ -158,13 +163,14 @@ class Database:
     def _capture(self) -> tuple[Images, int]:
         first, last = self.mark, self._frames
         images: Images = {}
+        if first == last:
+            return images, 0
         size = 0
         for start in range(first, last, _READ_FRAMES_MAX):
             size = self._read_frames(images, start, min(_READ_FRAMES_MAX, last - start))
-        if images and not self.born:
+        if not self.born:
             images = {**dict(self._template.pages()), **images}
-        if images:
-            self.size_pages = size
+        self.size_pages = size
         self.mark = last
         return images, size
 
@@ -174,10 +180,11 @@ class Database:
             self._wal_fd = os.open(self._wal_path, os.O_RDWR | os.O_CLOEXEC)
         raw = os.pread(self._wal_fd, count * _FRAME, _WAL_HEADER + start * _FRAME)
         assert len(raw) == count * _FRAME, f"SQLite said that {self._wal_path} holds {start + count} frames"
-        view = memoryview(raw)
+        view, size = memoryview(raw), 0
         for at in range(0, len(raw), _FRAME):
-            images[int.from_bytes(raw[at : at + 4], "big")] = view[at + _FRAME_HEADER : at + _FRAME]
-        return int.from_bytes(raw[-_FRAME + 4 : -_FRAME + 8], "big")
+            page, size = _PAGE_AND_SIZE.unpack_from(raw, at)
+            images[page] = view[at + _FRAME_HEADER : at + _FRAME]
+        return size
 
     def undo(self, mark: int) -> None:
         """Drop the open transaction, and everything that was committed after `mark` was the mark."""
@@ -189,6 +196,7 @@ class Database:
             os.truncate(self._wal_path, _WAL_HEADER + mark * _FRAME if mark else 0)
         self.mark = self._frames = mark
         self.connection = self._connect()
+        self.statements = self.connection.cursor()
         self.born = self.connection.pragma("application_id") == BORN
         self.size_pages = self.connection.pragma("page_count") if self.born else 0
 

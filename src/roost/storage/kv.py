@@ -35,9 +35,9 @@ def get(connection: apsw.Connection, key: str) -> bytes | None:
     return None
 
 
-def put(connection: apsw.Connection, key: str, value: bytes) -> None:
+def put(statements: apsw.Cursor, key: str, value: bytes) -> None:
     """Store one value."""
-    connection.execute(_PUT, (key, value))
+    statements.execute(_PUT, (key, value))
 
 
 def delete(connection: apsw.Connection, key: str) -> bool:

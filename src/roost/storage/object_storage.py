@@ -20,6 +20,7 @@ import apsw
 from roost.errors import InvalidStateError, StorageError
 from roost.ids import ObjectId
 from roost.storage import kv
+from roost.storage.database import Database
 from roost.storage.kv import KeyRange
 from roost.storage.log import OnDurable
 from roost.storage.record import PAGE_BYTES
@@ -233,10 +234,10 @@ class ObjectStorage:
 
     def put(self, key: str, value: bytes, *, confirmed: bool = True) -> None:
         """Store bytes under a key."""
-        connection = self._write(confirmed)
+        database = self._write(confirmed)
         self.rows_written += 1
         try:
-            kv.put(connection, key, value)
+            kv.put(database.statements, key, value)
         except apsw.Error as error:
             raise self._failed(error) from error
 
@@ -244,7 +245,7 @@ class ObjectStorage:
         """Remove a key; whether it was there."""
         if self._reader() is None:
             return False
-        connection = self._write(confirmed)
+        connection = self._write(confirmed).connection
         existed = self._guard(lambda: kv.delete(connection, key))
         self.rows_written += existed
         return existed
@@ -303,11 +304,11 @@ class ObjectStorage:
         writer.database.ready()
         return writer.database.connection
 
-    def _write(self, confirmed: bool) -> apsw.Connection:
-        connection = self._begin()
-        if not self._wrote or confirmed:
+    def _write(self, confirmed: bool) -> Database:
+        database = self._begin()
+        if not self._wrote or (confirmed and not self.confirmed):
             self._mark_dirty(confirmed)
-        return connection
+        return database
 
     def _mark_dirty(self, confirmed: bool) -> None:
         if self._wrote:
@@ -317,19 +318,22 @@ class ObjectStorage:
             if self.on_dirty is not None:
                 self.on_dirty()
 
-    def _begin(self) -> apsw.Connection:
+    def _begin(self) -> Database:
         """The database, with the turn's transaction open."""
         writer = self._writer
         if writer is None or not writer.in_turn or self.failure is not None:
             writer = self._open(create=True)
             assert writer is not None, "a writer that may be created is there"
             writer.database.ready()
-            self._guard(writer.database.begin)
+            try:
+                writer.database.begin()
+            except apsw.Error as error:
+                raise self._failed(error) from error
             writer.in_turn = True
-        connection = writer.database.connection
+        database = writer.database
         if self._savepoints < len(self._before):
-            self._guard(lambda: self._begin_savepoints(connection))
-        return connection
+            self._guard(lambda: self._begin_savepoints(database.connection))
+        return database
 
     def _check_usable(self) -> None:
         if self.failure is not None:
@@ -378,10 +382,9 @@ class ObjectStorage:
         if self.on_failure is not None:
             self.on_failure(error)
 
-    def fate(self, error: StorageError | None) -> None:
-        """What became of a commit, of this life or of the one before; an error is a critical failure."""
-        if error is not None:
-            self._fail(error)
+    def fate(self, error: StorageError) -> None:
+        """A commit, of this life or of the one before, will not be durable: a critical failure."""
+        self._fail(error)
 
 
 class _Once:
@@ -404,9 +407,11 @@ class _Once:
             post(self._call)
 
     def _call(self) -> None:
-        self._storage.fate(self._error)
+        error = self._error
+        if error is not None:
+            self._storage.fate(error)
         for callback in self._callbacks:
-            callback(self._error)
+            callback(error)
 
 
 def _again(error: StorageError) -> StorageError:

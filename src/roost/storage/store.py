@@ -91,9 +91,10 @@ class HostStore:
 
     def writer(self, object_id: ObjectId, *, create: bool) -> Writer | None:
         """The open file of an object; None when it has none and none is to be made."""
-        writer = self._writers.get(object_id.key)
+        key = object_id.key
+        writer = self._writers.get(key)
         if writer is not None:
-            self._writers.move_to_end(object_id.key)
+            self._writers.move_to_end(key)
             if writer.failure is not None:
                 raise type(writer.failure)(*writer.failure.args)
             if writer.name is None:
