@@ -13,6 +13,7 @@ from roost.errors import (
     InputGateBrokenError,
     InvalidStateError,
     ObjectResetError,
+    OutputGateBrokenError,
     StorageError,
     StorageFullError,
 )
@@ -129,6 +130,22 @@ async def test_after_a_lost_write_only_sockets_whose_messages_had_begun_close(li
     assert room.all_left() == [("close", 1, 1011, lost_write), ("finished", [1, 1])]
     room.wake().start()
     assert env["log"] == ["message write", "message waits"]
+    assert two.ready_state == 1
+
+
+async def test_while_the_storage_is_broken_no_life_begins_and_what_waits_is_kept(live: MakeHarness) -> None:
+    async def write(self: Scripted, ws: WebSocket) -> None:
+        await self.ctx.storage.put("a", 1)
+
+    env: dict[str, Any] = {"write": write}
+    room = live(Scripted, env=env)
+    one, two = room.hold(), room.hold()
+    room.message(one, "write")
+    room.log.pending()[0].fail(StorageError("broken"))
+    room.message(two, "waits")
+    assert [type(cause) for cause in room.ended] == [OutputGateBrokenError] * 2
+    assert room.leftovers != []
+    assert env["log"] == ["message write"]
     assert two.ready_state == 1
 
 
