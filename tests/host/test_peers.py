@@ -260,7 +260,7 @@ async def test_calls_on_one_stub_arrive_in_the_order_made_also_before_there_is_a
 
 async def test_a_call_under_way_fails_when_its_owner_is_lost_and_the_next_one_finds_it_again(pair: Pair) -> None:
     stub = pair.hosts[0].env.ECHO.get_by_name(pair.name_on(1))
-    call = asyncio.ensure_future(stub.fetch("http://x/never"))
+    call = asyncio.ensure_future(stub.fetch("http://x/never", method="POST"))
     await settle()
     pair.links[0].lose()
     with pytest.raises(HostLostError):

@@ -4,7 +4,7 @@
 #
 #  (1) Calls reach their owner in the order made. Those made while it is away wait, up to `host_wait_seconds_max`.
 #  (2) A call that was sent and not answered when its owner went away fails with HostLostError: it may have been
-#      applied.
+#      applied. One that may be repeated (see `remote_call`) goes to the successor instead, before all that wait.
 #  (3) After `Drain` nothing is sent to that owner any more; calls wait for its successor.
 #  (4) An answer that nobody waits for any more is told to the owner, and dropped.
 
@@ -17,20 +17,17 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias
 
-from roost.body import BodyReader, BodyStream
 from roost.clock import Clock, Timer
 from roost.errors import HostLostError, RoostError, UnavailableError
-from roost.headers import Headers
-from roost.host.failure import decode_error
+from roost.host.remote_call import RemoteCall
 from roost.host.router import Reply
-from roost.host.streams import BodySender, inline_part, receive_body
 from roost.limits import Limits
 from roost.link import frames
 from roost.link.connection import Connection
 from roost.link.frames import Frame, ObjectRef, SocketGrant
 from roost.observer import Observer
 from roost.request import Request
-from roost.response import ClientEnd, Response
+from roost.response import ClientEnd
 
 RECONNECT_SECONDS = 0.01
 RECONNECT_SECONDS_MAX = 0.2
@@ -57,98 +54,6 @@ class Ends(Protocol):
         """The link to the owner is gone; with `goodbye` it had finished everything."""
 
 
-class Call:
-    """One request to an object of another host, until its response is complete."""
-
-    def __init__(self, link: OwnerLink, stream: int, reply: Reply) -> None:
-        self._link = link
-        self._stream = stream
-        self._reply = reply
-        self._sender: BodySender | None = None
-        self._sending: asyncio.Task[None] | None = None
-        self._body: BodyStream | None = None
-        reply.add_done_callback(self._replied)
-
-    def send(self, ref: ObjectRef, request: Request) -> None:
-        first, rest = inline_part(request.body)
-        self._link.send(
-            frames.RequestStart(
-                stream=self._stream,
-                target=ref,
-                method=request.method,
-                url=request.url,
-                headers=request.headers.items(),
-                body=first,
-                more=rest is not None,
-                upgrade=request.is_upgrade,
-                client=request.client or "",
-            )
-        )
-        if rest is not None:
-            self._sender = BodySender(self._stream, self._link, self._link.limits.body_window_bytes)
-            self._sending = asyncio.ensure_future(self._send_body(self._sender, rest))
-
-    async def _send_body(self, sender: BodySender, chunks: BodyReader) -> None:
-        try:
-            await sender.run(chunks)
-        except Exception as error:  # noqa: BLE001 - the body's source may raise anything, and the caller gets it
-            self._sending = None
-            self._link.send(frames.StreamReset(self._stream, "the body of the request broke off"))
-            self.fail(error)
-
-    def started(self, frame: frames.ResponseStart, ends: Ends) -> None:
-        end = ends.end_of(frame.socket) if frame.socket is not None else None
-        if self._reply.done():
-            return  # the end, which nobody holds, drops its grant
-        body, self._body = receive_body(
-            self._stream,
-            frame.body,
-            more=frame.more,
-            wire=self._link,
-            window=self._link.limits.body_window_bytes,
-            on_closed=self._abandon,
-        )
-        headers = Headers.trusted(frame.headers)
-        self._reply.set_result(
-            Response.received(frame.status, headers, body, status_text=frame.status_text, web_socket=end)
-        )
-        if self._body is None:
-            self._end()
-
-    def chunk(self, frame: frames.BodyChunk) -> None:
-        if self._body is not None:
-            self._body.feed(frame.data)
-            if not frame.more:
-                self._body.end()
-                self._end()
-
-    def credit(self, size: int) -> None:
-        if self._sender is not None:
-            self._sender.credit(size)
-
-    def fail(self, error: BaseException) -> None:
-        """No response comes, or no more of it."""
-        self._end()
-        if not self._reply.done():
-            self._reply.set_exception(error)
-        elif self._body is not None:
-            self._body.fail(error)
-
-    def _replied(self, reply: Reply) -> None:
-        if reply.cancelled():
-            self._abandon()
-
-    def _abandon(self) -> None:
-        self._link.send(frames.StreamReset(self._stream, "nobody waits for the answer"))
-        self._end()
-
-    def _end(self) -> None:
-        self._link.calls.pop(self._stream, None)
-        if self._sending is not None and not self._sending.done():
-            self._sending.cancel()
-            self._link.send(frames.StreamReset(self._stream, "the answer came before the end of the request"))
-
-
 class OwnerLink:
     """The link to one other host, made at the first call and again whenever it is needed."""
 
@@ -156,7 +61,7 @@ class OwnerLink:
         self, owner: int, *, connect: Connect, ends: Ends, clock: Clock, limits: Limits, observer: Observer
     ) -> None:
         self.limits = limits
-        self.calls: dict[int, Call] = {}
+        self.calls: dict[int, RemoteCall] = {}
         self._owner = owner
         self._connect = connect
         self._ends = ends
@@ -169,7 +74,7 @@ class OwnerLink:
         self._closed = False
         self._received: tuple[int, int] | None = None
         """Incarnation of the owner, and how many frames of it have come, without any Hello."""
-        self._waiting: deque[tuple[float, ObjectRef, Request, Reply]] = deque()
+        self._waiting: deque[tuple[float, RemoteCall]] = deque()
         self._patience: Timer | None = None
         """Until the call that has waited longest has waited too long."""
         self._trouble: Exception | None = None
@@ -182,21 +87,25 @@ class OwnerLink:
 
     def fetch(self, ref: ObjectRef, request: Request, reply: Reply) -> None:
         """Send the request, or keep it until the owner is there."""
+        call = RemoteCall(self, ref, request, reply)
         if self.available and not self._waiting:
-            self._start(ref, request, reply)
+            self._start(call)
         else:
-            self._waiting.append((self._clock.monotonic(), ref, request, reply))
-            if self._patience is None:
-                self._patience = self._clock.call_later(self.limits.host_wait_seconds_max, self._lose_patience)
+            self._waiting.append((self._clock.monotonic(), call))
+            self._be_patient()
             self.reach()
 
-    def _start(self, ref: ObjectRef, request: Request, reply: Reply) -> None:
-        if reply.done():
+    def _be_patient(self) -> None:
+        if self._patience is None:
+            self._patience = self._clock.call_later(self.limits.host_wait_seconds_max, self._lose_patience)
+
+    def _start(self, call: RemoteCall) -> None:
+        if call.over:
             return
         stream = next(self._streams)
-        call = self.calls[stream] = Call(self, stream, reply)
+        self.calls[stream] = call
         try:
-            call.send(ref, request)
+            call.start(stream)
         except RoostError as error:  # the request cannot be sent, for instance because its headers are too large
             call.fail(error)
 
@@ -259,11 +168,10 @@ class OwnerLink:
         self._patience = None
         limit = self._clock.monotonic() - self.limits.host_wait_seconds_max
         while self._waiting and self._waiting[0][0] <= limit:
-            _, ref, _, reply = self._waiting.popleft()
-            if not reply.done():
-                error = UnavailableError(f"host {self._owner}, which owns {ref.binding} {ref.key.hex()[:12]}…, is away")
-                error.__cause__ = self._trouble
-                reply.set_exception(error)
+            _, call = self._waiting.popleft()
+            error = UnavailableError(f"host {self._owner}, which owns {call.what}, is away")
+            error.__cause__ = self._trouble
+            call.fail(error)
         if self._waiting:
             left = self._waiting[0][0] - limit
             self._patience = self._clock.call_later(left, self._lose_patience)
@@ -278,8 +186,7 @@ class OwnerLink:
             connection.send(frames.Roll(rolled))
         connection.send(frames.RollEnd(self._received))
         while self._waiting and self.available:
-            _, ref, request, reply = self._waiting.popleft()
-            self._start(ref, request, reply)
+            self._start(self._waiting.popleft()[1])
 
     def _on_frames(self, batch: list[Frame]) -> None:
         for frame in batch:
@@ -311,7 +218,7 @@ class OwnerLink:
     def _reset(self, frame: frames.StreamReset) -> None:
         call = self.calls.get(frame.stream)
         if call is not None:
-            call.fail(decode_error(frame.reason))
+            call.reset(frame.reason)
 
     def _drain(self, _: frames.Drain) -> None:
         self._draining = True
@@ -337,8 +244,14 @@ class OwnerLink:
         self._writable.set()
         lost = HostLostError(f"host {self._owner} went away before it answered")
         lost.__cause__ = error
+        again = [call for call in self.calls.values() if not self._closed and call.repeat()]
         for call in list(self.calls.values()):
-            call.fail(lost)
+            if call not in again:
+                call.fail(lost)
+        self.calls.clear()
+        if again:
+            self._waiting.extendleft((self._clock.monotonic(), call) for call in reversed(again))
+            self._be_patient()
         self._ends.owner_lost(self._owner, goodbye=self._good_bye)
         if self._wanted:
             self.reach()
@@ -351,9 +264,7 @@ class OwnerLink:
         if self._patience is not None:
             self._patience.cancel()
         while self._waiting:
-            reply = self._waiting.popleft()[-1]
-            if not reply.done():
-                reply.set_exception(UnavailableError("this host is stopping"))
+            self._waiting.popleft()[1].fail(UnavailableError("this host is stopping"))
         if self._connection is not None:
             self._connection.close()
 
