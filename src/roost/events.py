@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
-from roost.request import Request
-from roost.response import Response
 
 from roost.held_socket import HeldSocket
+from roost.request import Request
+from roost.response import Response
 
 # -- events ------------------------------------------------------------------------------------------------------------
 
