@@ -28,15 +28,18 @@ from roost.codec import register
 from roost.env import Env
 from roost.errors import DurableObjectAbort
 from roost.headers import Headers
+from roost.host.entrypoint import WorkerEntrypoint
 from roost.host.namespace import Namespace, Stub
 from roost.ids import ObjectId
 from roost.objects.auto_response import WebSocketRequestResponsePair
 from roost.objects.context import DurableObjectState
 from roost.objects.durable_object import DurableObject
+from roost.objects.shutdown import ShutdownInfo
 from roost.objects.web_socket import WebSocket
 from roost.objects.web_socket_pair import WebSocketPair
 from roost.request import Request
 from roost.response import Response
+from roost.storage.transaction import Transaction
 
 if TYPE_CHECKING:
     from roost.node.serve import serve
@@ -51,10 +54,13 @@ __all__ = [
     "ObjectId",
     "Request",
     "Response",
+    "ShutdownInfo",
     "Stub",
+    "Transaction",
     "WebSocket",
     "WebSocketPair",
     "WebSocketRequestResponsePair",
+    "WorkerEntrypoint",
     "errors",
     "register",
     "serve",
