@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
-from roost.storage.files import Files, ScriptedFiles, is_out_of_space, sync_directory, write_all
+from roost.storage import files as files_module
+from roost.storage.files import Files, ScriptedFiles, is_out_of_space, sync_directory, sync_file, write_all
 
 
 @pytest.fixture
@@ -56,6 +58,22 @@ def test_a_file_system_that_cannot_reserve_gets_zeros(fd: int, monkeypatch: pyte
 def test_no_room_is_told_from_other_errors(code: int) -> None:
     assert is_out_of_space(OSError(code, "full"))
     assert not is_out_of_space(OSError(errno.EIO, "broken"))
+
+
+def test_where_reserving_is_unknown_space_is_zeros_all_the_same(fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")  # as on macOS
+    Files().allocate(fd, 0, 2_000_000)
+    assert os.fstat(fd).st_size == 2_000_000
+
+
+def test_a_system_with_a_full_sync_of_its_own_is_asked_for_that(fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.delattr(os, "fdatasync")  # as on macOS
+    monkeypatch.setattr(files_module, "_FULL_SYNC", 51)
+    monkeypatch.setattr(fcntl, "fcntl", lambda *request: asked.append(request))
+    Files().sync(fd)
+    sync_file(fd)
+    assert asked == [(fd, 51), (fd, 51)]
 
 
 def test_a_directory_can_be_synced(tmp_path: Path) -> None:

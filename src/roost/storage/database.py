@@ -22,7 +22,7 @@ from pathlib import Path
 
 import apsw
 
-from roost.storage.files import Files, sync_directory, write_all
+from roost.storage.files import Files, sync_directory, sync_file, write_all
 from roost.storage.layout import make_private
 from roost.storage.record import PAGE_BYTES
 from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template, is_born
@@ -223,7 +223,7 @@ class Database:
             self._file_fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             for directory in (self.path.parent, self.path.parent.parent, self.path.parent.parent.parent):
                 sync_directory(directory)
-        os.fsync(self._file_fd)
+        sync_file(self._file_fd)
 
     def close(self) -> None:
         """Close the file, and drop what is in the write-ahead log: it is in the file, or in the journal, or nowhere."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -10,6 +11,16 @@ from pathlib import Path
 _ZEROS = bytes(1024 * 1024)
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CANNOT_RESERVE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
+_FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+"""On macOS, which has no fdatasync, and whose fsync leaves the data in the drive's cache: see fsync(2) there."""
+
+
+def sync_file(fd: int) -> None:
+    """Return once the file, with all its metadata, is on the disk."""
+    if _FULL_SYNC is None:
+        os.fsync(fd)
+    else:
+        fcntl.fcntl(fd, _FULL_SYNC)
 
 
 class Files:
@@ -21,7 +32,10 @@ class Files:
 
     def sync(self, fd: int) -> None:
         """Return once everything written to the file is on the disk."""
-        os.fdatasync(fd)
+        if _FULL_SYNC is None:
+            os.fdatasync(fd)
+        else:
+            sync_file(fd)
 
     def allocate(self, fd: int, start: int, end: int) -> None:
         """Give the file real, written blocks from `start` to `end`.
@@ -29,14 +43,20 @@ class Files:
         Zeros are written because blocks that are only reserved change the file's metadata when they are first used,
         which makes the fdatasync of a commit as slow as that of a growing file.
         """
+        self._reserve(fd, start, end)
+        for offset in range(start, end, len(_ZEROS)):
+            write_all(self, fd, memoryview(_ZEROS)[: end - offset], offset)
+        self.sync(fd)
+
+    def _reserve(self, fd: int, start: int, end: int) -> None:
+        """Learn at once that there is no room, where the system and the file system can tell."""
+        if not hasattr(os, "posix_fallocate"):
+            return
         try:
             os.posix_fallocate(fd, start, end - start)
         except OSError as error:
             if error.errno not in _CANNOT_RESERVE:
                 raise
-        for offset in range(start, end, len(_ZEROS)):
-            write_all(self, fd, memoryview(_ZEROS)[: end - offset], offset)
-        self.sync(fd)
 
 
 class ScriptedFiles(Files):

@@ -24,7 +24,7 @@ import msgspec
 
 from roost.errors import StorageCorruptError, StorageError, StorageFullError
 from roost.storage.batch import unpack
-from roost.storage.files import Files, is_out_of_space, sync_directory, write_all
+from roost.storage.files import Files, is_out_of_space, sync_directory, sync_file, write_all
 from roost.storage.layout import DataDirectory, make_private
 from roost.storage.record import PAGE_BYTES, Record
 from roost.storage.segment import HEADER_BYTES, Entry, SegmentReader, split_position
@@ -174,6 +174,6 @@ class Replay:
 def _sync_file(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        sync_file(fd)
     finally:
         os.close(fd)
