@@ -56,8 +56,25 @@ class SocketFailed(msgspec.Struct, eq=False):
     size: int = 0
 
 
+class Ring(msgspec.Struct, eq=False):
+    """Something that the object had asked to be woken for may be due: its alarms that are due run, one after the other.
+
+    `over` is called once: with True when nothing is due any more, and what became of all that was is durable; with
+    False when the life ended before, so that the object must be rung again.
+    """
+
+    over: Callable[[bool], None] | None
+    size: int = 0
+
+    def end(self, done: bool) -> None:
+        """Call `over`, unless it was called."""
+        over, self.over = self.over, None
+        if over is not None:
+            over(done)
+
+
 SocketEvent: TypeAlias = SocketMessage | SocketClosed | SocketFailed
-Event: TypeAlias = Fetch | SocketEvent
+Event: TypeAlias = Fetch | Ring | SocketEvent
 
 
 # -- effects -----------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from roost.errors import (
     UnavailableError,
     UnknownBindingError,
 )
-from roost.events import Close, Event, Fetch, Finished, SocketClosed, SocketMessage
+from roost.events import Close, Event, Fetch, Finished, Ring, SocketClosed, SocketMessage
 from roost.held_socket import HeldSocket
 from roost.host.emitter import Emitter, Peer
 from roost.host.hibernation import Idle
@@ -148,6 +148,8 @@ class Activations:
         if self.closed:
             if isinstance(event, Fetch):
                 event.fail(UnavailableError(f"{place.object_id!r} was called on a host that has stopped"))
+            elif isinstance(event, Ring):
+                event.end(False)
             return
         activation = place.activation
         try:
@@ -167,6 +169,8 @@ class Activations:
             self._put_away(place, activation, error)
         if isinstance(event, Fetch):
             event.fail(_for_caller(error))
+        elif isinstance(event, Ring):
+            event.end(False)
         elif isinstance(event, SocketMessage):
             place.outlet.emit([Close(event.socket, *UNDELIVERED), Finished([event.socket])])
         elif isinstance(event, SocketClosed):

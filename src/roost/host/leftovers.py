@@ -7,7 +7,7 @@
 #      what was left over is first in its line.
 #  (3) When it ended before any event could begin, as with a constructor that raises, the next attempt comes after a
 #      pause, which doubles each time, or with the next request, which cannot wait. What sockets tell meanwhile joins
-#      the line.
+#      the line. An alarm does not: it is rung again later.
 #  (4) What was first in line at `construction_tries_max` failed attempts is given up, and so is what its socket sent
 #      after it; the socket closes with 1011, so that its client knows, and that is reported. The others wait on.
 #  (5) When the host stops, the sockets of messages that are left over close with 1012.
@@ -21,7 +21,7 @@ import msgspec
 
 from roost.clock import Clock, Timer
 from roost.errors import HostLostError, ObjectError
-from roost.events import Close, Event, Fetch, Finished, SocketMessage
+from roost.events import Close, Event, Fetch, Finished, Ring, SocketEvent, SocketMessage
 from roost.held_socket import CLOSING, OPEN, HeldSocket
 from roost.host.place import Place
 from roost.limits import Limits
@@ -96,6 +96,9 @@ class Leftovers:
         line = self._lines.get(place)
         if line is None or not line.pausing or isinstance(event, Fetch):
             return False
+        if isinstance(event, Ring):
+            event.end(False)
+            return True
         note_arrival(event)
         line.events.append(event)
         return True
@@ -112,7 +115,7 @@ class Leftovers:
 
     def _give_up_first(self, place: Place, line: _Line, cause: BaseException | None) -> None:
         first = line.events[0]
-        assert not isinstance(first, Fetch), "a request fails with the life that did not begin"
+        assert not isinstance(first, Fetch | Ring), "a request or alarm fails with the life that did not begin"
         socket = first.socket
         given_up = [event for event in line.events if _is_of(event, socket)]
         line.events = [event for event in line.events if not _is_of(event, socket)]
@@ -158,13 +161,15 @@ class Leftovers:
             for event in line.events:
                 if isinstance(event, Fetch):
                     event.fail(HostLostError(f"{place.object_id!r}: its host stopped before it could be called"))
+                elif isinstance(event, Ring):
+                    event.end(False)
                 elif isinstance(event, SocketMessage):
                     _close(place, event.socket, RESTARTED)
         self._look()
 
 
 def _is_of(event: Event, socket: HeldSocket) -> bool:
-    return not isinstance(event, Fetch) and event.socket is socket
+    return isinstance(event, SocketEvent) and event.socket is socket
 
 
 def _close(place: Place, socket: HeldSocket, code_and_reason: tuple[int, str]) -> None:

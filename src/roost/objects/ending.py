@@ -10,7 +10,7 @@
 #      its sender's credit comes back.
 #  (4) What the hibernating sockets told and no handler heard is left over for the next life. When its host stops there
 #      is none here: the sockets of such messages, and of those that had begun, close with 1012. What comes while an
-#      object is about to hibernate, requests too, is left over as well.
+#      object is about to hibernate, requests too, is left over as well. An alarm that waits is rung again.
 #  (5) Tasks are cancelled. What they still do reaches nothing.
 #  (6) The host hears of it last.
 
@@ -20,7 +20,18 @@ import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from roost.events import Attach, AutoRespond, Close, Effect, Fetch, Finished, SocketClosed, SocketEvent, SocketMessage
+from roost.events import (
+    Attach,
+    AutoRespond,
+    Close,
+    Effect,
+    Fetch,
+    Finished,
+    Ring,
+    SocketClosed,
+    SocketEvent,
+    SocketMessage,
+)
 from roost.held_socket import CLOSING, OPEN, HeldSocket
 from roost.objects.critical_section import CriticalSection
 from roost.objects.doom import Doom
@@ -86,12 +97,15 @@ def _settle_events(activation: Activation, doom: Doom, dropped: list[Effect], *,
     waiting = activation.gate.inbox.empty()
     begun = [*activation.delivery.unfinished.values()]
     begun += [socket for effect in dropped if isinstance(effect, Finished) for socket in effect.sockets]
-    _settle_sockets(activation, doom, begun, [event for event in waiting if not isinstance(event, Fetch)])
+    _settle_sockets(activation, doom, begun, [event for event in waiting if isinstance(event, SocketEvent)])
     requests = [*activation.delivery.unanswered, *(event for event in waiting if isinstance(event, Fetch))]
     if doom.breaks_output or was_starting:
         requests += activation.delivery.leaving
     for request in requests:
         activation.outbox.add_departure(functools.partial(_fail, request, doom))
+    for event in waiting:
+        if isinstance(event, Ring):
+            event.end(False)
 
 
 def _settle_sockets(activation: Activation, doom: Doom, begun: list[HeldSocket], unheard: list[SocketEvent]) -> None:
