@@ -26,11 +26,13 @@ from roost.storage.checkpoints import Checkpoints
 from roost.storage.database import Database
 from roost.storage.files import Files
 from roost.storage.journal import LocalLog
+from roost.storage.keeper import Keeper, NothingKept
 from roost.storage.layout import DataDirectory
 from roost.storage.log import Log
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.record import PAGE_BYTES
 from roost.storage.recovery import recover_slot
+from roost.storage.rewinder import Rewinder
 from roost.storage.sqlite_errors import translated
 from roost.storage.template import Template
 from roost.storage.writer import Writer
@@ -40,7 +42,8 @@ class HostStore:
     """The storage of one host, from the moment its slot was taken until `close`.
 
     `loop` is where callbacks come back: by default the running one. Without any, `settle()` waits for what is under way
-    and calls them; that is for tools and tests. `log` replaces the journal.
+    and calls them; that is for tools and tests. `log` replaces the journal. `keeper` takes over what the journal needs no
+    more; `rewinder` knows objects' pasts, for restores.
 
     Raises DataDirectoryError when the directory cannot be used or another process runs this host, StorageCorruptError
     when its journal is damaged.
@@ -56,8 +59,12 @@ class HostStore:
         loop: asyncio.AbstractEventLoop | None = None,
         files: Files | None = None,
         log: Log | None = None,
+        keeper: Keeper | None = None,
+        rewinder: Rewinder | None = None,
     ) -> None:
         self._limits = limits
+        self._keeper = keeper or NothingKept()
+        self._rewinder = rewinder
         self._clock = clock or SystemClock()
         self._loop = loop or _running_loop()
         self._posted: deque[Callable[[], None]] = deque()
