@@ -30,6 +30,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     journal_segment_bytes: int = 64 * 1024 * 1024  # preallocated, so that fdatasync writes no metadata
     checkpoint_bytes: int = 4 * 1024 * 1024  # of captured frames per object, before its file is brought up to date
 
+    # alarms
+    alarms_per_object_max: int = 10_000  # named ones: each is a row, and all that are due at once run one by one
+    alarm_seconds_max: float = 900.0  # of one run; then it is cancelled and counts as failed
+    alarm_cancel_seconds_max: float = 30.0  # for a cancelled run to end; then the object is reset
+    alarm_retries_max: int = 6  # of an alarm that fails; then it is listed as failed
+    alarm_retry_seconds: float = 2.0  # before the first retry; doubled before each, plus up to a quarter at random
+
     # gates and turns
     critical_section_seconds_max: float = 30.0
     critical_section_depth_max: int = 64
