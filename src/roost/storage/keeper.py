@@ -2,8 +2,8 @@
 #
 #  (1) `keep` is called for the segments of one journal in the order of their use, from any thread, and never blocks.
 #      While it is under way nobody writes to the segment; its header names its sequence.
-#  (2) `done` is called once, from any thread: with True when what is worth keeping is durable elsewhere, with False when
-#      it could not be kept; then the segment stays as it is, and is handed over again later.
+#  (2) `done` is called once, from any thread: with True when what is worth keeping is durable elsewhere, with False
+#      when it could not be kept; then the segment stays as it is, and is handed over again later.
 #  (3) The same segment may come twice: after `done(True)` and a crash before anybody knew. It is kept once.
 #  (4) After `close` nothing runs any more and no `done` is called. What was not kept comes again after the next start.
 """The contract of a keeper, and the one that keeps nothing."""
@@ -22,8 +22,7 @@ class Keeper(Protocol):
         """Begin to keep what is in the segment; `done` tells whether it could be."""
 
     def adopt(self, data: Path) -> None:
-        """The objects in this data directory come from a format that kept no history: what they hold now is where theirs
-        begins.
+        """The objects in this data directory come from a format that kept no history: theirs begins with what they hold.
 
         Called before any of them is opened, with every journal of the directory empty; blocks. Called again when it was
         interrupted. Raises StorageError or OSError; the directory is then still of the older format.

@@ -42,8 +42,8 @@ class HostStore:
     """The storage of one host, from the moment its slot was taken until `close`.
 
     `loop` is where callbacks come back: by default the running one. Without any, `settle()` waits for what is under way
-    and calls them; that is for tools and tests. `log` replaces the journal. `keeper` takes over what the journal needs no
-    more; `rewinder` knows objects' pasts, for restores.
+    and calls them; that is for tools and tests. `log` replaces the journal. `keeper` takes over what the journal
+    needs no more; `rewinder` knows objects' pasts, for restores.
 
     Raises DataDirectoryError when the directory cannot be used or another process runs this host, StorageCorruptError
     when its journal is damaged.
