@@ -14,14 +14,15 @@ SOURCE = Path(__file__).parent.parent / "src" / "roost"
 ARROWS: dict[str, set[str]] = {
     "words": {"words"},
     "storage": {"storage", "words"},
+    "history": {"history", "storage", "words"},
     "link": {"link", "words"},
     "objects": {"objects", "words", "storage"},
     "host": {"host", "words", "storage", "link", "objects"},
     "gateway": {"gateway", "words", "link"},
     "supervisor": {"supervisor", "words"},
     "testing": {"testing", "node", "words", "storage", "link", "objects", "host", "gateway", "supervisor"},
-    "node": {"node", "words", "storage", "link", "objects", "host", "gateway", "supervisor"},
-    "cli": {"cli", "words", "node", "supervisor"},
+    "node": {"node", "words", "storage", "history", "link", "objects", "host", "gateway", "supervisor"},
+    "cli": {"cli", "words", "node", "supervisor", "storage", "history"},
 }
 """Room -> the rooms that it may import. The words are the modules of the package root."""
 

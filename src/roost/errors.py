@@ -19,12 +19,14 @@
     ├── StorageError                a database or the journal failed
     │   ├── StorageFullError        no space left, or the object's size limit was reached
     │   ├── StorageCorruptError     a file does not check out
+    │   ├── HistoryError            the past that was asked for is not kept (any more)
     │   └── DataDirectoryError      the data directory cannot be used (permissions, in use, newer format)
     ├── LinkError                   the other end of a link does not speak our protocol, or broke off inside a batch
     └── UnavailableError            come back later: `retryable` is true
         ├── OverloadedError         too much at once: `overloaded` is true, `retryable` is not
         ├── HostLostError           the host that ran the object went away before it answered
-        └── ClientGoneError         the client went away before its request's body was complete
+        ├── ClientGoneError         the client went away before its request's body was complete
+        └── NetworkError            what `fetch` asked of the network did not come
 
 `retryable` says that the same call may succeed later and was not applied; `overloaded` that retrying makes it worse.
 """
@@ -144,6 +146,17 @@ class DataDirectoryError(StorageError):
     """The data directory cannot be used: not writable, used by another roost, or of a newer format."""
 
 
+class HistoryError(StorageError):
+    """The past that was asked for is not kept, or not any more.
+
+    Attribute: `earliest_ms`, from when on it is kept, in milliseconds since the epoch; None where nothing is.
+    """
+
+    def __init__(self, message: str, *, earliest_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.earliest_ms = earliest_ms
+
+
 class LinkError(RoostError):
     """What came over a link is no batch of frames of our version; the link was dropped and will be made anew."""
 
@@ -171,6 +184,17 @@ class ClientGoneError(UnavailableError):
     """The client went away before the body of its request was complete."""
 
     retryable = False
+
+
+class NetworkError(UnavailableError):
+    """A server on the network cannot be reached, broke off, or redirected where it must not; `__cause__` says more.
+
+    `retryable` is true when no connection was made, so that it was certainly not asked.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class DurableObjectAbort(BaseException):

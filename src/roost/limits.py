@@ -37,6 +37,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     alarm_retries_max: int = 6  # of an alarm that fails; then it is listed as failed
     alarm_retry_seconds: float = 2.0  # before the first retry; doubled before each, plus up to a quarter at random
 
+    # history
+    history_seconds: float = 30 * 86_400.0  # how far back objects can be led; 0: ten minutes, which backup needs
+    history_bytes_max: int = 10 * 1024**3  # of archives per data directory; then the oldest give way, down to those ten
+
     # gates and turns
     critical_section_seconds_max: float = 30.0
     critical_section_depth_max: int = 64
@@ -80,6 +84,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     entrypoint_requests_max: int = 20_000  # in the entrypoint at once, per host; beyond it OverloadedError
     peer_away_seconds_max: float = 1.0  # of a gateway whose link broke, before objects hear 1006 for its sockets
     roll_seconds_max: float = 2.0  # for the gateways to tell a new host which sockets they hold
+    connect_seconds_max: float = 10.0  # of `fetch`, to a server on the network
+    outgoing_connections_max: int = 1_000  # of `fetch`, per host; more requests wait
     blocked_seconds_max: float = 1.0  # of a loop that does not turn, before it is reported with its stack
 
     # processes

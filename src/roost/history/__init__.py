@@ -1,0 +1,1 @@
+"""What objects held at earlier times: the journal's past, kept by object."""
