@@ -21,9 +21,11 @@ from roost.errors import InvalidStateError, StorageError
 from roost.ids import ObjectId
 from roost.storage import kv
 from roost.storage.database import Database
+from roost.storage.fate import Fate
 from roost.storage.kv import KeyRange
 from roost.storage.log import OnDurable
 from roost.storage.record import PAGE_BYTES
+from roost.storage.savepoints import Before, Savepoints
 from roost.storage.writer import Writer
 
 T = TypeVar("T")
@@ -66,10 +68,7 @@ class ObjectStorage:
         self._writers = writers
         self._writer: Writer | None = None
         self._wrote = False
-        self._before: list[tuple[bool, bool]] = []
-        """For each nested transaction that is open: whether the turn had written before it, and confirmed."""
-        self._savepoints = 0
-        """How many of them have begun in the database."""
+        self._nested = Savepoints()
         self._closed = False
         self._after_commit: list[OnDurable] = []
 
@@ -78,7 +77,7 @@ class ObjectStorage:
     @property
     def dirty(self) -> bool:
         """Whether there is something that the end of this turn must commit."""
-        return self._wrote and not self._before
+        return self._wrote and not self._nested.depth
 
     @property
     def uncommitted(self) -> bool:
@@ -97,7 +96,7 @@ class ObjectStorage:
         writer = self._in_use()
         self._end_turn()
         waiting, self._after_commit = self._after_commit, []
-        called = _Once(self, [on_durable, *waiting])
+        called = Fate([self._learn_fate, on_durable, *waiting])
         try:
             number = writer.commit(called)
         except StorageError as error:
@@ -110,7 +109,7 @@ class ObjectStorage:
 
     def rollback(self) -> None:
         """Drop all writes of this turn that were not committed."""
-        self._before.clear()
+        self._nested.clear()
         self._drop_turn()
 
     def when_durable(self, callback: OnDurable) -> None:
@@ -138,42 +137,36 @@ class ObjectStorage:
     @property
     def depth(self) -> int:
         """How many nested transactions are open, one inside the other."""
-        return len(self._before)
+        return self._nested.depth
 
     def begin_nested(self) -> None:
         """Open a transaction inside the turn, or inside another one."""
         self._check_usable()
-        self._before.append((self._wrote, self.confirmed))
+        self._nested.open(Before(self._wrote, self.confirmed))
 
     def commit_nested(self) -> None:
         """Close the innermost transaction; its writes belong to the one around it, or to the turn."""
         if self.failure is not None:
             return  # everything was rolled back already
         self._check_usable()
-        self._before.pop()
-        self._end_savepoint("RELEASE _roost_{0}")
+        self._nested.pop()
+        self._end_savepoint(self._nested.release)
 
     def rollback_nested(self) -> None:
         """Drop the writes of the innermost transaction, and close it."""
         if self.failure is not None or self._closed:
             return  # that is done
-        wrote, confirmed = self._before.pop()
-        if self._wrote and not wrote:
+        before = self._nested.pop()
+        if self._wrote and not before.wrote:
             self._drop_turn()
         else:
-            self._end_savepoint("ROLLBACK TO _roost_{0}; RELEASE _roost_{0}")
-            self.confirmed = confirmed
+            self._end_savepoint(self._nested.roll_back)
+            self.confirmed = before.confirmed
 
-    def _end_savepoint(self, statement: str) -> None:
-        if self._savepoints > len(self._before):
-            self._savepoints -= 1
-            connection = self._in_use().database.connection
-            self._guard(lambda: connection.execute(statement.format(self._savepoints)))
-
-    def _begin_savepoints(self, connection: apsw.Connection) -> None:
-        while self._savepoints < len(self._before):
-            connection.execute(f"SAVEPOINT _roost_{self._savepoints}")
-            self._savepoints += 1
+    def _end_savepoint(self, end: Callable[[apsw.Connection], None]) -> None:
+        writer = self._writer
+        if writer is not None and writer.in_turn:
+            self._guard(lambda: end(writer.database.connection))
 
     def _drop_turn(self) -> None:
         """Nothing was written since the last commit any more."""
@@ -255,7 +248,7 @@ class ObjectStorage:
 
         Raises InvalidStateError inside a transaction.
         """
-        if self._before:
+        if self._nested.depth:
             raise InvalidStateError("delete_all cannot be called inside a transaction")
         if self._reader() is None:
             return
@@ -331,8 +324,8 @@ class ObjectStorage:
                 raise self._failed(error) from error
             writer.in_turn = True
         database = writer.database
-        if self._savepoints < len(self._before):
-            self._guard(lambda: self._begin_savepoints(database.connection))
+        if self._nested.waiting:
+            self._guard(lambda: self._nested.begin(database.connection))
         return database
 
     def _check_usable(self) -> None:
@@ -349,7 +342,7 @@ class ObjectStorage:
             self._fail(error)
             raise
         if self._writer is not None:
-            self._writer.on_lost = self.fate
+            self._writer.on_lost = self._learn_fate
         return self._writer
 
     def _in_use(self) -> Writer:
@@ -358,7 +351,7 @@ class ObjectStorage:
 
     def _end_turn(self) -> None:
         self._wrote = False
-        self._savepoints = 0
+        self._nested.end_turn()
         if self._writer is not None:
             self._writer.in_turn = False
 
@@ -382,36 +375,10 @@ class ObjectStorage:
         if self.on_failure is not None:
             self.on_failure(error)
 
-    def fate(self, error: StorageError) -> None:
-        """A commit, of this life or of the one before, will not be durable: a critical failure."""
-        self._fail(error)
-
-
-class _Once:
-    """Calls back once a commit's fate is known, but never from within `commit`."""
-
-    def __init__(self, storage: ObjectStorage, callbacks: list[OnDurable]) -> None:
-        self._storage = storage
-        self._callbacks = callbacks
-        self._known = self._free = False
-        self._error: StorageError | None = None
-
-    def __call__(self, error: StorageError | None) -> None:
-        self._known, self._error = True, error
-        if self._free:
-            self._call()
-
-    def may_call(self, post: Callable[[Callable[[], None]], None]) -> None:
-        self._free = True
-        if self._known:
-            post(self._call)
-
-    def _call(self) -> None:
-        error = self._error
+    def _learn_fate(self, error: StorageError | None) -> None:
+        """What became of a commit of this life, or of one before: when it will not be durable, that is critical."""
         if error is not None:
-            self._storage.fate(error)
-        for callback in self._callbacks:
-            callback(error)
+            self._fail(error)
 
 
 def _again(error: StorageError) -> StorageError:

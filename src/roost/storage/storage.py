@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from collections.abc import Mapping as MappingABC
 from typing import Any, Protocol, TypeVar, overload
 
 from roost import codec
-from roost.errors import InvalidArgumentError, InvalidStateError, LimitExceededError, StorageError, WrongTypeError
+from roost.errors import InvalidStateError, StorageError, WrongTypeError
 from roost.limits import DEFAULTS, Limits
-from roost.storage.kv import KeyRange, next_batch
+from roost.storage.arguments import check_count, checked_key, checked_keys, checked_range, encoded
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.ready import Ready
+from roost.storage.sync_kv import SyncKV
 from roost.storage.transaction import Transaction, given
 
 T = TypeVar("T")
@@ -34,48 +35,6 @@ class Gate(Protocol):
 
     async def critical_section(self, fn: Callable[[], Awaitable[T]]) -> T:
         """Run `fn`; until it ends, only what it started itself is delivered. Its exception is passed on as it is."""
-
-
-class SyncKV:
-    """`storage.kv`: the same keys and values as `storage`, without await."""
-
-    def __init__(self, storage: ObjectStorage, limits: Limits) -> None:
-        self._storage = storage
-        self._limits = limits
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key, a fresh copy; `default` when there is none."""
-        raw = self._storage.get(_checked_key(key, self._limits))
-        return default if raw is None else codec.decode(raw)
-
-    def put(self, key: str, value: Any) -> None:
-        """Store a value under a key."""
-        self._storage.put(*_encoded(key, value, self._limits))
-
-    def delete(self, key: str) -> bool:
-        """Remove a key; whether it was there."""
-        return self._storage.delete(_checked_key(key, self._limits))
-
-    def list(
-        self,
-        *,
-        start: str | None = None,
-        start_after: str | None = None,
-        end: str | None = None,
-        prefix: str | None = None,
-        reverse: bool = False,
-        limit: int | None = None,
-    ) -> Iterator[tuple[str, Any]]:
-        """The pairs of a range, lazily; options as for `storage.list`. Writes made meanwhile may or may not be seen."""
-        keys = _checked_range(start, start_after, end, prefix, reverse, limit, self._limits)
-        return self._iterate(keys)
-
-    def _iterate(self, keys: KeyRange) -> Iterator[tuple[str, Any]]:
-        after, seen = None, 0
-        while batch := self._storage.select(next_batch(keys, after, seen)):
-            for key, raw in batch:
-                yield key, codec.decode(raw)
-            after, seen = batch[-1][0], seen + len(batch)
 
 
 class Storage:
@@ -104,7 +63,7 @@ class Storage:
         The options change nothing: reading answers at once.
         """
         if isinstance(key, str):
-            raw = self._storage.get(_checked_key(key, self._limits))
+            raw = self._storage.get(checked_key(key, self._limits))
             return Ready(default if raw is None else codec.decode(raw))
         return self.get_many(key)
 
@@ -112,7 +71,7 @@ class Storage:
         self, keys: list[str], *, allow_concurrency: bool = False, no_cache: bool = False
     ) -> Ready[dict[str, Any]]:
         """The values of those of at most 128 keys that are there, in order of the keys' UTF-8 bytes."""
-        found = self._storage.get_many(_checked_keys(keys, self._limits))
+        found = self._storage.get_many(checked_keys(keys, self._limits))
         return Ready({key: codec.decode(raw) for key, raw in found})
 
     def put(
@@ -131,7 +90,7 @@ class Storage:
         if isinstance(key, str):
             if value is ...:
                 raise WrongTypeError("put takes a key and a value, or a dict; the value is missing")
-            self._storage.put(*_encoded(key, value, self._limits), confirmed=not allow_unconfirmed)
+            self._storage.put(*encoded(key, value, self._limits), confirmed=not allow_unconfirmed)
             return _NOTHING
         for pair in self._encoded_pairs(key, value):
             self._storage.put(*pair, confirmed=not allow_unconfirmed)
@@ -143,8 +102,8 @@ class Storage:
             raise WrongTypeError(f"put takes a str and a value, or a dict; got {type(pairs).__name__}")
         if value is not ...:
             raise WrongTypeError("put takes a key and a value, or a dict alone; got a dict and a value")
-        _check_count(len(pairs), self._limits)
-        return [_encoded(key, item, self._limits) for key, item in pairs.items()]
+        check_count(len(pairs), self._limits)
+        return [encoded(key, item, self._limits) for key, item in pairs.items()]
 
     @overload
     def delete(
@@ -169,8 +128,8 @@ class Storage:
     ) -> Ready[Any]:
         """Remove a key, and say whether it was there; for a list of at most 128 keys, how many were there."""
         if isinstance(key, str):
-            return Ready(self._storage.delete(_checked_key(key, self._limits), confirmed=not allow_unconfirmed))
-        keys = _checked_keys(key, self._limits)
+            return Ready(self._storage.delete(checked_key(key, self._limits), confirmed=not allow_unconfirmed))
+        keys = checked_keys(key, self._limits)
         return Ready(sum(self._storage.delete(item, confirmed=not allow_unconfirmed) for item in keys))
 
     def list(
@@ -190,7 +149,7 @@ class Storage:
         From `start` on (or after `start_after`), up to but without `end`, beginning with `prefix`, at most `limit`.
         `reverse` turns the order around, not the meaning of the bounds. Bounds that contradict each other give nothing.
         """
-        keys = _checked_range(start, start_after, end, prefix, reverse, limit, self._limits)
+        keys = checked_range(start, start_after, end, prefix, reverse, limit, self._limits)
         return Ready({key: codec.decode(raw) for key, raw in self._storage.select(keys)})
 
     def delete_all(self, *, allow_unconfirmed: bool = False, allow_concurrency: bool = False) -> Ready[None]:
@@ -268,69 +227,3 @@ def _not_awaitable(result: T) -> T:
             result.close()
         raise WrongTypeError("transaction_sync takes a plain function, and this one returned an awaitable")
     return result
-
-
-def _encoded(key: object, value: object, limits: Limits) -> tuple[str, bytes]:
-    checked = _checked_key(key, limits)
-    raw = codec.encode(value)
-    if len(raw) > limits.value_bytes_max:
-        raise LimitExceededError(
-            f"a stored value may have {limits.value_bytes_max} bytes, that of {checked[:80]!r} has {len(raw)}",
-            limit=limits.value_bytes_max,
-            actual=len(raw),
-        )
-    return checked, raw
-
-
-def _checked_key(key: object, limits: Limits, what: str = "a key") -> str:
-    if not isinstance(key, str):
-        raise WrongTypeError(f"{what} must be a str, got {type(key).__name__}")
-    try:
-        size = len(key) if key.isascii() else len(key.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidArgumentError(f"{what} has a lone surrogate, which UTF-8 cannot hold: {key!r:.80}") from error
-    if size > limits.key_bytes_max:
-        raise LimitExceededError(
-            f"{what} may have {limits.key_bytes_max} bytes of UTF-8, {key[:40]!r}… has {size}",
-            limit=limits.key_bytes_max,
-            actual=size,
-        )
-    return key
-
-
-def _checked_keys(keys: object, limits: Limits) -> list[str]:
-    if not isinstance(keys, list | tuple | set | frozenset):
-        raise WrongTypeError(f"a str or a list of str is needed, got {type(keys).__name__}")
-    _check_count(len(keys), limits)
-    return [_checked_key(key, limits) for key in keys]
-
-
-def _check_count(count: int, limits: Limits) -> None:
-    if count > limits.keys_per_call_max:
-        raise LimitExceededError(
-            f"one call may have {limits.keys_per_call_max} keys, this one has {count}",
-            limit=limits.keys_per_call_max,
-            actual=count,
-        )
-
-
-def _checked_range(
-    start: str | None,
-    start_after: str | None,
-    end: str | None,
-    prefix: str | None,
-    reverse: bool,
-    limit: int | None,
-    limits: Limits,
-) -> KeyRange:
-    if start is not None and start_after is not None:
-        raise InvalidArgumentError("list takes start or start_after, not both")
-    named = {"start": start, "start_after": start_after, "end": end, "prefix": prefix}
-    for name, bound in named.items():
-        if bound is not None:
-            _checked_key(bound, limits, name)
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
-        raise WrongTypeError(f"limit must be an int, got {type(limit).__name__}")
-    if limit is not None and limit <= 0:
-        raise InvalidArgumentError(f"limit must be at least 1, got {limit}")
-    return KeyRange(start=start, start_after=start_after, end=end, prefix=prefix, reverse=bool(reverse), limit=limit)
