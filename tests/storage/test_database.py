@@ -9,6 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from roost.storage import alarms
 from roost.storage.database import Database, Images
 from roost.storage.record import PAGE_BYTES
 from roost.storage.template import Template
@@ -144,6 +145,16 @@ def test_reset_empties_it_and_makes_the_hidden_tables_anew(database: Database) -
     assert keys(database) == []
     assert database.size_bytes() <= 4 * PAGE_BYTES
     assert database.connection.pragma("journal_mode") == "wal"
+
+
+def test_one_with_an_alarm_or_the_news_of_a_failed_one_is_not_empty(database: Database) -> None:
+    database.reset()
+    alarms.put(database.connection, "x", 1)
+    assert not database.is_empty()
+    alarms.delete(database.connection, "x")
+    assert database.is_empty()
+    alarms.add_failed(database.connection, alarms.FailedAlarm("x", 1, 2, "error"))
+    assert not database.is_empty()
 
 
 def test_a_write_ahead_log_of_a_former_life_is_never_read(path: Path) -> None:

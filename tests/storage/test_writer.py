@@ -10,6 +10,7 @@ import pytest
 from roost.clock import SystemClock
 from roost.errors import StorageError, StorageFullError
 from roost.ids import ObjectId
+from roost.storage import alarms
 from roost.storage import writer as module
 from roost.storage.database import Database
 from roost.storage.log import MemoryLog
@@ -27,10 +28,24 @@ class Owner:
         self.settled = 0
         self.log = log
         database = Database(path, Template(), 1000)
-        self.writer = Writer(object_id, database, log, StandingClock(), 4_096_000, self.on_settled)
+        self.told: list[tuple[ObjectId, int | None, bool]] = []
+        self.writer = Writer(object_id, database, log, StandingClock(), 4_096_000, self.on_settled, self.on_alarm)
 
     def on_settled(self, writer: Writer) -> None:
         self.settled += 1
+
+    def on_alarm(self, object_id: ObjectId, due: int | None) -> None:
+        self.told.append((object_id, due, self.writer.settled))
+
+    def set_alarm(self, due: int | None) -> int:
+        self.writer.database.begin()
+        connection = self.writer.database.connection
+        if due is None:
+            alarms.delete(connection, alarms.UNNAMED)
+        else:
+            alarms.put(connection, alarms.UNNAMED, due)
+        self.writer.alarm_changed = True
+        return self.writer.commit(lambda error: None)
 
     def commit(self, value: str) -> int:
         self.writer.database.begin()
@@ -142,3 +157,80 @@ def test_a_file_in_which_nothing_was_committed_goes_with_its_writer(owner: Owner
     assert owner.writer.database.path.exists()
     owner.writer.close()
     assert not owner.writer.database.path.exists()
+
+
+# -- alarms ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_record_says_when_the_earliest_alarm_is_due(owner: Owner, log: MemoryLog) -> None:
+    owner.commit("1")
+    owner.set_alarm(5_000)
+    owner.commit("2")
+    owner.set_alarm(None)
+    owner.commit("3")
+    assert [append.record.alarm for append in log.pending()] == [None, 5_000, 5_000, None, None]
+    assert owner.writer.alarm is None
+
+
+def test_a_change_of_the_alarm_is_told_once_it_is_durable(owner: Owner, room: ObjectId, log: MemoryLog) -> None:
+    owner.set_alarm(5_000)
+    owner.commit("1")
+    owner.set_alarm(4_000)
+    first, second, third = log.pending()
+    assert owner.told == []
+    first.succeed()
+    assert [due for _, due, _ in owner.told] == [5_000]
+    second.succeed()
+    assert len(owner.told) == 1
+    third.succeed()
+    assert [(told, due) for told, due, _ in owner.told] == [(room, 5_000), (room, 4_000)]
+    assert owner.told[0][0].name == "lobby"
+
+
+def test_the_change_is_told_before_anybody_hears_of_its_commit(owner: Owner, log: MemoryLog) -> None:
+    owner.writer.database.begin()
+    alarms.put(owner.writer.database.connection, alarms.UNNAMED, 5_000)
+    owner.writer.alarm_changed = True
+    seen: list[int] = []
+    owner.writer.commit(lambda error: seen.append(len(owner.told)))
+    log.pending()[0].succeed()
+    assert seen == [1]
+
+
+def test_an_alarm_whose_commit_failed_was_never_set(owner: Owner, log: MemoryLog) -> None:
+    owner.set_alarm(5_000)
+    log.pending()[0].succeed()
+    owner.set_alarm(3_000)
+    log.pending()[0].fail(StorageFullError("full"))
+    assert owner.writer.alarm == 5_000
+    assert len(owner.told) == 1
+    owner.commit("1")
+    assert log.pending()[0].record.alarm == 5_000
+    log.pending()[0].succeed()
+
+
+def test_deleting_everything_ends_the_alarm(owner: Owner, log: MemoryLog) -> None:
+    owner.set_alarm(5_000)
+    log.pending()[0].succeed()
+    owner.writer.reset()
+    owner.writer.commit(lambda error: None)
+    assert log.pending()[0].record.alarm is None
+    log.pending()[0].succeed()
+    assert [due for _, due, _ in owner.told] == [5_000, None]
+
+
+def test_an_alarm_that_was_found_in_the_file_is_known_and_not_told_again(
+    owner: Owner, room: ObjectId, log: MemoryLog
+) -> None:
+    owner.set_alarm(5_000)
+    log.pending()[0].succeed()
+    owner.writer.database.move_pages()
+    owner.writer.database.close()
+    reopened = Owner(owner.writer.database.path, room, log)
+    assert reopened.writer.alarm == 5_000
+    reopened.commit("1")
+    log.pending()[0].succeed()
+    assert reopened.told == []
+    reopened.writer.tell_alarm()
+    assert [due for _, due, _ in reopened.told] == [5_000]
+    reopened.writer.close()

@@ -145,10 +145,13 @@ class Database:
         self.mark_born()
 
     def is_empty(self) -> bool:
-        """Whether there is nothing in it but the hidden tables."""
-        tables = "SELECT count(*) FROM sqlite_master WHERE name NOT LIKE '\\_roost\\_%' ESCAPE '\\'"
-        stored = "SELECT count(*) FROM (SELECT 1 FROM _roost_kv LIMIT 1)"
-        return not self.connection.execute(f"SELECT ({tables}) + ({stored})").get
+        """Whether nothing is stored: nothing but the hidden tables, and in those only what is kept about the object."""
+        kinds = {str(name): kind for name, kind in self.connection.execute("SELECT name, type FROM sqlite_schema")}
+        if not all(name.startswith("_roost_") for name in kinds):
+            return False
+        tables = [name for name, kind in kinds.items() if kind == "table" and name != "_roost_meta"]
+        any_row = "SELECT count(*) FROM (SELECT 1 FROM {0} LIMIT 1)"
+        return not any(self.connection.execute(any_row.format(name)).get for name in tables)
 
     def size_bytes(self) -> int:
         """The bytes of the pages in use."""

@@ -5,6 +5,8 @@
 #  (2) A commit is confirmed in order. When the log refuses one, or fails it, the database goes back to the last commit
 #      that is durable: what is in memory never runs ahead of what will be found after a crash.
 #  (3) A checkpoint begins only when every commit is durable and no turn has the database open.
+#  (4) Each record says when the object's earliest alarm is due as of its commit. Whoever keeps the times of all objects
+#      is told when that changed, once the commit that changed it is durable, before anybody else hears of the commit.
 """The way of an object's commits into the log."""
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import msgspec
 from roost.clock import Clock
 from roost.errors import StorageError, StorageFullError
 from roost.ids import ObjectId
+from roost.storage import alarms
 from roost.storage.database import Database, Images
 from roost.storage.log import Log, OnDurable
 from roost.storage.record import Record
@@ -33,7 +36,16 @@ class Pending(msgspec.Struct):
 
     number: int
     mark: int
+    alarm: int | None
     waiting: list[OnDurable]
+
+
+OnAlarm = Callable[[ObjectId, int | None], None]
+"""Told when the earliest alarm of an object is due, or that it has none any more."""
+
+
+def _nobody(object_id: ObjectId, due: int | None) -> None:
+    pass
 
 
 class Writer:
@@ -47,6 +59,7 @@ class Writer:
         clock: Clock,
         size_max: int,
         on_settled: Callable[[Writer], None],
+        on_alarm: OnAlarm = _nobody,
     ) -> None:
         self.key = object_id.key
         self.binding = object_id.binding
@@ -65,6 +78,8 @@ class Writer:
         """Whether a checkpoint is wanted as soon as one is possible."""
         self.was_reset = False
         """Whether everything was deleted at some time since the file was opened."""
+        self.alarm_changed = False
+        """Whether the open transaction may have changed when the earliest alarm is due: whoever changes it says so."""
         self.failure: StorageError | None = None
         """Why this file cannot be used any more in this process."""
         self.on_lost: Callable[[StorageError], None] | None = None
@@ -73,10 +88,14 @@ class Writer:
         self._clock = clock
         self._size_max = size_max
         self._on_settled = on_settled
+        self._on_alarm = on_alarm
         self._pending: deque[Pending] = deque()
         self._stamped = False
         self._base = 0
         self._read_meta()
+        self.alarm = alarms.earliest(database.connection)
+        """When the earliest alarm is due as of the last commit, in milliseconds; None when none is set."""
+        self._durable_alarm = self.alarm
 
     def _read_meta(self) -> None:
         meta = dict(self.database.connection.execute("SELECT key, value FROM _roost_meta"))
@@ -99,11 +118,12 @@ class Writer:
         try:
             if stamp:
                 self._stamp(number)
+            alarm = alarms.earliest(self.database.connection) if self.alarm_changed else self.alarm
             images, size = self.database.commit()
             if not images:
                 self.when_durable(on_durable)
                 return self.number
-            self._append(number, images, size, on_durable)
+            self._append(number, alarm, images, size, on_durable)
         except (apsw.Error, OSError) as error:
             self.undo(before)
             raise self.explain(error) from error
@@ -111,6 +131,7 @@ class Writer:
             self.undo(before)
             raise
         self.database.born = True
+        self.alarm_changed = False
         if stamp:
             self._base, self._stamped = number, True
         return number
@@ -130,7 +151,7 @@ class Writer:
         if self.name is not None:
             self.database.set_meta("name", self.name)
 
-    def _append(self, number: int, images: Images, size: int, on_durable: OnDurable) -> None:
+    def _append(self, number: int, alarm: int | None, images: Images, size: int, on_durable: OnDurable) -> None:
         record = Record(
             key=self.key,
             binding=self.binding,
@@ -140,10 +161,12 @@ class Writer:
             time_ms=self._clock.now_ms(),
             size_pages=size,
             images=images,
+            alarm=alarm,
         )
         self._log.append(record, partial(self._landed, number))
         self.number = number
-        self._pending.append(Pending(number, self.database.mark, [on_durable]))
+        self.alarm = alarm
+        self._pending.append(Pending(number, self.database.mark, alarm, [on_durable]))
 
     def when_durable(self, callback: OnDurable) -> None:
         """Call back once all commits so far are durable, or have failed; at once when that is known already."""
@@ -162,7 +185,7 @@ class Writer:
     def reset(self) -> None:
         """Delete everything and open a transaction; `undo` brings it back until the next `commit`."""
         self.database.reset()
-        self.was_reset = True
+        self.was_reset = self.alarm_changed = True
         self._stamped = False
 
     def explain(self, error: apsw.Error | OSError) -> StorageError:
@@ -178,14 +201,22 @@ class Writer:
         commit = self._pending.popleft()
         self.durable = number
         self.database.durable_mark = commit.mark
+        if commit.alarm != self._durable_alarm:
+            self._durable_alarm = commit.alarm
+            self.tell_alarm()
         for callback in commit.waiting:
             callback(None)
         if not self._pending:
             self._on_settled(self)
 
+    def tell_alarm(self) -> None:
+        """Tell when the earliest alarm is due, as of what is durable."""
+        self._on_alarm(ObjectId(self.key, self.binding, self.name), self._durable_alarm)
+
     def _fail(self, error: StorageError) -> None:
         failed, self._pending = self._pending, deque()
         self.number = self.durable
+        self.alarm = self._durable_alarm
         if isinstance(error, StorageFullError):
             self._base = max(self._base, failed[-1].number)
             self._stamped = False
