@@ -21,6 +21,7 @@
     │   ├── StorageCorruptError     a file does not check out
     │   ├── HistoryError            the past that was asked for is not kept (any more)
     │   └── DataDirectoryError      the data directory cannot be used (permissions, in use, newer format)
+    ├── BackupError                 a backup cannot be made, read or led back; `retryable` where a later try may succeed
     ├── LinkError                   the other end of a link does not speak our protocol, or broke off inside a batch
     └── UnavailableError            come back later: `retryable` is true
         ├── OverloadedError         too much at once: `overloaded` is true, `retryable` is not
@@ -155,6 +156,10 @@ class HistoryError(StorageError):
     def __init__(self, message: str, *, earliest_ms: int | None = None) -> None:
         super().__init__(message)
         self.earliest_ms = earliest_ms
+
+
+class BackupError(RoostError):
+    """A backup cannot be made, read or led back; the message says what stands in the way."""
 
 
 class LinkError(RoostError):
