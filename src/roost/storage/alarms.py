@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import apsw
@@ -47,6 +48,10 @@ _TRIM_FAILED = """
     DELETE FROM _roost_failed_alarms WHERE rowid <= (SELECT max(rowid) FROM _roost_failed_alarms) - ?
 """
 _FAILED = "SELECT name, scheduled, failed_at, error FROM _roost_failed_alarms ORDER BY rowid"
+
+
+Change = Callable[[apsw.Connection], object]
+"""Changes alarms; what it returns is true where the change was made."""
 
 
 class Alarm(msgspec.Struct, frozen=True):

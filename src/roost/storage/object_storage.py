@@ -20,10 +20,12 @@ import apsw
 from roost.errors import InvalidStateError, StorageError
 from roost.ids import ObjectId
 from roost.storage import kv
+from roost.storage.alarms import FailedAlarm
 from roost.storage.database import Database
 from roost.storage.fate import Fate
 from roost.storage.kv import KeyRange
 from roost.storage.log import OnDurable
+from roost.storage.object_alarms import ObjectAlarms
 from roost.storage.record import PAGE_BYTES
 from roost.storage.savepoints import Before, Savepoints
 from roost.storage.writer import Writer
@@ -46,6 +48,15 @@ class Writers(Protocol):
     def post(self, function: Callable[[], None]) -> None:
         """Have a function called on this thread, soon."""
 
+    def now_ms(self) -> int:
+        """The time, in milliseconds since the epoch."""
+
+    def alarm_is_due(self, object_id: ObjectId, due: int | None) -> None:
+        """This is when the object's earliest alarm is due, durably; None when it has none."""
+
+    def alarm_failed(self, object_id: ObjectId, failed: FailedAlarm) -> None:
+        """An alarm was given up, durably."""
+
 
 class ObjectStorage:
     """The storage of one activation, on bytes. Cheap to make: no file is touched before the first use.
@@ -62,6 +73,7 @@ class ObjectStorage:
         made with `allow_unconfirmed`. Means nothing when there were none."""
         self.failure: StorageError | None = None
         """Why nothing can be stored or read any more in this life."""
+        self.alarms = ObjectAlarms(self)
         self.rows_read = 0
         self.rows_written = 0
         """Of all of this life, like `rows_read`."""
@@ -257,6 +269,40 @@ class ObjectStorage:
         writer.in_turn = True
         self._mark_dirty(True)
         self.rows_written += 1
+
+    # Other tables.
+
+    def read(self, operation: Callable[[apsw.Connection], T]) -> T | None:
+        """What an operation reads of the database; None when the object never wrote."""
+        connection = self._reader()
+        return None if connection is None else self._guard(lambda: operation(connection))
+
+    def write(self, operation: Callable[[apsw.Connection], T], *, confirmed: bool = True) -> T:
+        """Have an operation change the database, as part of this turn."""
+        connection = self._write(confirmed).connection
+        return self._guard(lambda: operation(connection))
+
+    # Alarms: see `alarms`.
+
+    def now_ms(self) -> int:
+        """The time, in milliseconds since the epoch."""
+        return self._writers.now_ms()
+
+    def alarm_changed(self) -> None:
+        """This turn changed an alarm."""
+        self._in_use().alarm_changed = True
+
+    def tell_alarm(self) -> None:
+        """Tell, whether it changed or not, when the earliest alarm is due; to be called when that is durable."""
+        writer = self._writers.open_writer(self.object_id)
+        if writer is not None:
+            writer.tell_alarm()
+        elif self._writer is None and not self._closed:  # there is no file
+            self._writers.alarm_is_due(self.object_id, None)
+
+    def tell_failed(self, failed: FailedAlarm) -> None:
+        """Tell of an alarm that was given up; to be called when that is durable."""
+        self._writers.alarm_failed(self.object_id, failed)
 
     # The file.
 

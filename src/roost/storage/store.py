@@ -22,6 +22,7 @@ from roost.clock import Clock, SystemClock
 from roost.errors import StorageError
 from roost.ids import ObjectId
 from roost.limits import DEFAULTS, Limits
+from roost.storage.alarms import FailedAlarm
 from roost.storage.checkpoints import Checkpoints
 from roost.storage.database import Database
 from roost.storage.files import Files
@@ -72,6 +73,10 @@ class HostStore:
         self._writers: OrderedDict[bytes, Writer] = OrderedDict()
         self._template = Template()
         self._closed = False
+        self.on_alarm: Callable[[ObjectId, int | None], None] = _unheard
+        """Told when the earliest alarm of an object is due, or that it has none, once that is durable."""
+        self.on_alarm_failed: Callable[[ObjectId, FailedAlarm], None] = _unheard
+        """Told of each alarm that was given up, once that is durable."""
         self._layout = DataDirectory(directory)
         self._lock = self._layout.slot(slot)
         try:
@@ -130,9 +135,23 @@ class HostStore:
         size_max = self._limits.object_bytes_max
         try:
             database = Database(path, self._template, size_max // PAGE_BYTES)
-            return Writer(object_id, database, self._log, self._clock, size_max, self._settled)
+            return Writer(object_id, database, self._log, self._clock, size_max, self._settled, self.alarm_is_due)
         except (apsw.Error, OSError) as error:
             raise translated(error, path, size_max) from error
+
+    # Alarms.
+
+    def now_ms(self) -> int:
+        """The time, in milliseconds since the epoch."""
+        return self._clock.now_ms()
+
+    def alarm_is_due(self, object_id: ObjectId, due: int | None) -> None:
+        """This is when the object's earliest alarm is due, durably; None when it has none."""
+        self.on_alarm(object_id, due)
+
+    def alarm_failed(self, object_id: ObjectId, failed: FailedAlarm) -> None:
+        """An alarm was given up, durably."""
+        self.on_alarm_failed(object_id, failed)
 
     # Which files are open, and up to date.
 
@@ -220,6 +239,10 @@ class HostStore:
             self._drop(writer)
         self._log.close()
         self._lock.release()
+
+
+def _unheard(*_: object) -> None:
+    pass
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
