@@ -18,7 +18,7 @@ A, B, C = b"a" * 32, b"b" * 32, b"c" * 32
 
 
 def write(path: Path, records: Iterable[Record]) -> Path:
-    writer = ArchiveWriter(path, slot=3, sequence=7, order=11)
+    writer = ArchiveWriter(path, slot=3, sequence=7)
     for record in records:
         writer.add(record)
     writer.finish()
@@ -38,7 +38,7 @@ def some(tmp_path: Path, make_record: MakeRecord) -> Path:
 def test_objects_are_listed_by_key_with_their_commits_and_times(some: Path) -> None:
     with ArchiveReader(some) as reader:
         assert list(reader.objects()) == [Run(A, "CHAT", 3, 3, 510, 510), Run(B, "ROOM", 5, 6, 500, 520)]
-        assert (reader.slot, reader.sequence, reader.order) == (3, 7, 11)
+        assert (reader.slot, reader.sequence) == (3, 7)
         assert (reader.first_ms, reader.last_ms) == (500, 520)
 
 
@@ -83,13 +83,12 @@ def test_more_than_is_held_at_once_stays_in_order(
         reader.verify()
 
 
-def test_an_archive_has_its_name_only_once_it_is_whole(tmp_path: Path, make_record: MakeRecord) -> None:
-    path = tmp_path / "x.archive"
-    writer = ArchiveWriter(path, slot=0, sequence=1, order=1)
+def test_what_was_not_finished_is_no_archive(tmp_path: Path, make_record: MakeRecord) -> None:
+    writer = ArchiveWriter(tmp_path / "x", slot=0, sequence=1)
     writer.add(make_record(p1=1))
-    assert not path.exists()
-    writer.drop()
-    assert list(tmp_path.iterdir()) == []
+    writer.close()
+    with pytest.raises(StorageCorruptError, match="is damaged"):
+        ArchiveReader(tmp_path / "x")
 
 
 def test_archives_are_for_nobody_but_the_user(some: Path) -> None:

@@ -1,11 +1,11 @@
 # An archive: one segment of the journal, its records put together by object, compressed, and never changed again.
 #
-#  (1) An archive is written under a temporary name, made durable, and renamed: one that has its name is whole.
+#  (1) An archive is written under a temporary name, made durable, and only then given its name by the shelf: one that
+#      has its name is whole.
 #  (2) Everything that a reader relies on carries a checksum of its own: each chunk of records, each line of the index
 #      (so that looking up one object reads a few lines, not the whole index), and the footer.
 #  (3) All records of an object lie in its chunks, in the order of its commits. Chunks of several objects may lie in
 #      any order: a writer holds no more than some dozens of megabytes, however large the segment unpacks.
-#  (4) `order` grows with each archive of a data directory, and with it, for every object, the numbers of its commits.
 #
 #     magic | chunks: packed batches | bindings | chunks: offset length crc |
 #     runs, by key: key binding chunks | first last | first and last ms, crc | footer
@@ -25,7 +25,7 @@ import msgspec
 
 from roost.errors import StorageCorruptError
 from roost.storage.batch import unpack
-from roost.storage.files import sync_directory, sync_file
+from roost.storage.files import sync_file
 from roost.storage.record import Record, encode_record
 
 VERSION = 1
@@ -34,7 +34,7 @@ _LENGTH = struct.Struct("<Q")
 _CHUNK = struct.Struct("<QII")
 _RUN = struct.Struct("<32sHIIQQqq")
 _CRC = struct.Struct("<I")
-_FOOTER = struct.Struct("<8sIIQQqqIIIQ")
+_FOOTER = struct.Struct("<8sIIQqqIIIQ")
 _LINE = _RUN.size + _CRC.size
 _FOOT_BYTES = _FOOTER.size + _CRC.size
 _HELD_BYTES_MAX = 32 * 1024 * 1024
@@ -67,15 +67,14 @@ class _Gathering:
 
 
 class ArchiveWriter:
-    """Makes the archive `path` of what is added; it is there once `finish` has returned."""
+    """Writes what is added into a new file; it is whole, and durable, once `finish` has returned."""
 
-    def __init__(self, path: Path, *, slot: int, sequence: int, order: int, level: int = _LEVEL) -> None:
+    def __init__(self, path: Path, *, slot: int, sequence: int, level: int = _LEVEL) -> None:
         self.path = path
-        self._slot, self._sequence, self._order, self._level = slot, sequence, order, level
+        self._slot, self._sequence, self._level = slot, sequence, level
         self._objects: dict[bytes, _Gathering] = {}
         self._held = 0
-        self._new = path.with_name(f"{path.name}.{os.getpid()}.new")
-        self._file = os.fdopen(os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
         self._file.write(_MAGIC)
         self._offset = len(_MAGIC)
 
@@ -97,19 +96,16 @@ class ArchiveWriter:
             self._flush(_HELD_BYTES_MAX // 2)
 
     def finish(self) -> None:
-        """Make it durable under its name."""
+        """Make it durable."""
         self._flush(0)
         self._write_index()
         self._file.flush()
         sync_file(self._file.fileno())
         self._file.close()
-        self._new.rename(self.path)
-        sync_directory(self.path.parent)
 
-    def drop(self) -> None:
-        """It is not to be: leave nothing behind. After `finish` this changes nothing."""
+    def close(self) -> None:
+        """Let go of the file, finished or not."""
         self._file.close()
-        self._new.unlink(missing_ok=True)
 
     def _flush(self, down_to: int) -> None:
         """Write chunks, largest first, until no more than `down_to` bytes are held."""
@@ -145,7 +141,7 @@ class ArchiveWriter:
             count += len(one.chunks)
         self._file.write(bindings + chunks + lines)
         sizes = (len(self._objects), count, len(bindings))
-        foot = _FOOTER.pack(_MAGIC, VERSION, self._slot, self._sequence, self._order, *times, *sizes, start)
+        foot = _FOOTER.pack(_MAGIC, VERSION, self._slot, self._sequence, *times, *sizes, start)
         # The bindings and the chunks are few bytes beside the rest, and read as one.
         self._file.write(foot + _CRC.pack(zlib.crc32(bindings + chunks, zlib.crc32(foot))))
 
@@ -177,7 +173,7 @@ class ArchiveReader:
     def _read_footer(self) -> None:
         at = self.bytes - _FOOT_BYTES
         magic, version, *rest = _FOOTER.unpack_from(self._map, at)
-        self.slot, self.sequence, self.order, self.first_ms, self.last_ms, *sizes, index = rest
+        self.slot, self.sequence, self.first_ms, self.last_ms, *sizes, index = rest
         self._runs, self._chunks, names = sizes
         if magic != _MAGIC:
             raise self._damaged("it does not end like an archive")
