@@ -15,14 +15,15 @@ ARROWS: dict[str, set[str]] = {
     "words": {"words"},
     "storage": {"storage", "words"},
     "history": {"history", "storage", "words"},
+    "backup": {"backup", "history", "storage", "words"},
     "link": {"link", "words"},
     "objects": {"objects", "words", "storage"},
     "host": {"host", "words", "storage", "link", "objects"},
     "gateway": {"gateway", "words", "link"},
     "supervisor": {"supervisor", "words"},
     "testing": {"testing", "node", "words", "storage", "link", "objects", "host", "gateway", "supervisor"},
-    "node": {"node", "words", "storage", "history", "link", "objects", "host", "gateway", "supervisor"},
-    "cli": {"cli", "words", "node", "supervisor", "storage", "history"},
+    "node": {"node", "words", "storage", "history", "backup", "link", "objects", "host", "gateway", "supervisor"},
+    "cli": {"cli", "words", "node", "supervisor", "storage", "history", "backup"},
 }
 """Room -> the rooms that it may import. The words are the modules of the package root."""
 

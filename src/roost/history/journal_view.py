@@ -1,0 +1,214 @@
+# The journals of a data directory, read from outside while their hosts write them, are stopped, or were killed.
+#
+#  (1) Nothing is locked and nothing is changed. What is read was synced first, by the reader itself where its host has
+#      not done so yet: a commit that is read here is there after a power failure too.
+#  (2) Segments are used again while they are read. Their headers are looked at before and after: either all of a slot's
+#      segments were as they were found at one moment, or they are opened once more; and the content of an entry is
+#      believed only if its segment's header still was the same after the content was read.
+#  (3) An entry is missed only when its segment was used again, and then `SegmentRecycledError` says which: what was in
+#      it has been kept by then.
+#  (4) A segment may still be written to for as long as no later one has an entry. So whether later ones have entries is
+#      looked at first, and only what was written before that moment is told.
+"""What the live segments of the journals hold."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from roost.errors import StorageCorruptError, StorageError
+from roost.storage.batch import unpack
+from roost.storage.files import sync_file
+from roost.storage.record import Record
+from roost.storage.segment import Entry, SegmentReader, position
+from roost.storage.segments import segment_paths
+
+_TRIES_MAX = 100
+_PAUSE_SECONDS = 0.002  # a host that writes a header has done so by then
+_BUNDLE_BYTES = 1024 * 1024  # read between two looks at a header
+
+
+class SegmentRecycledError(StorageError):
+    """A segment was used again before it was read to its end; what was in it is in its archive, where one is kept."""
+
+    def __init__(self, slot: int, sequence: int) -> None:
+        super().__init__(f"segment {sequence:#x} of host {slot} was used again while it was being read")
+        self.slot = slot
+        self.sequence = sequence
+
+
+class LiveSegment(msgspec.Struct, frozen=True):
+    """A segment that is, or was, in use; `settled` when recovery needs nothing in it any more."""
+
+    slot: int
+    sequence: int
+    settled: bool
+
+
+class LiveEntry(msgspec.Struct, frozen=True):
+    """An entry of a journal, with the records in it still packed."""
+
+    slot: int
+    sequence: int
+    end: int
+    """The position right behind it, as `roost.storage.segment.position` makes one: reading can go on from there."""
+    packed: bytes
+
+    def records(self) -> Iterator[Record]:
+        """The commits in it, in order."""
+        return unpack(self.packed)
+
+
+class LiveSegments:
+    """The segments of one slot as they were at one moment; `close` lets go of them."""
+
+    def __init__(self, data: Path, slot: int) -> None:
+        self.slot = slot
+        self._readers = _opened(data / "hosts" / str(slot))
+
+    @property
+    def found(self) -> list[LiveSegment]:
+        """All that are, or were, in use, in the order of their use."""
+        return [LiveSegment(self.slot, reader.sequence, reader.settled) for reader in self._readers]
+
+    def entries(self, after: int = 0, key: bytes | None = None) -> Iterator[LiveEntry]:
+        """What was written behind a position, in order; with `key`, only what has commits of that object.
+
+        Raises SegmentRecycledError.
+        """
+        last = max((reader.sequence for reader in self._readers if next(reader.entries(), None)), default=0)
+        for reader in self._readers:
+            self._check(reader)
+        for reader in self._readers:
+            if reader.sequence <= last:
+                yield from self._entries_of(reader, after, key)
+
+    def _entries_of(self, reader: SegmentReader, after: int, key: bytes | None) -> Iterator[LiveEntry]:
+        if position(reader.sequence + 1, 0) <= after:
+            return
+        places = [place for place in reader.entries() if position(reader.sequence, place.end) > after]
+        self._check(reader)
+        if key is not None:
+            places = [place for place in places if any(one.key == key for one in reader.contents(place))]
+        if places:
+            _sync(reader.path)
+        for some in _bundles(places):
+            contents = [(place, reader.read(place)) for place in some]
+            self._check(reader)
+            for place, packed in contents:
+                yield LiveEntry(self.slot, reader.sequence, position(reader.sequence, place.end), packed)
+
+    def _check(self, reader: SegmentReader) -> None:
+        """What was read of a segment is what it holds, if it still is what it was."""
+        if _sequence_of(reader.path) != reader.sequence:
+            raise SegmentRecycledError(self.slot, reader.sequence)
+
+    def close(self) -> None:
+        for reader in self._readers:
+            reader.close()
+
+
+def live_slots(data: Path) -> list[int]:
+    """The numbers of all hosts that ever had a journal here."""
+    try:
+        names = os.listdir(data / "hosts")
+    except FileNotFoundError:
+        return []
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def live_segments(data: Path) -> list[LiveSegment]:
+    """Every live segment, each slot as it was at one moment."""
+    found: list[LiveSegment] = []
+    for slot in live_slots(data):
+        with contextlib.closing(LiveSegments(data, slot)) as segments:
+            found += segments.found
+    return found
+
+
+def live_entries(data: Path, after: Mapping[int, int] | None = None, key: bytes | None = None) -> Iterator[LiveEntry]:
+    """The entries of all slots, slot by slot in order, or those with commits of one object.
+
+    `after` has, by slot, the position that was read to already. Raises SegmentRecycledError when the host was faster
+    than the reader.
+    """
+    for slot in live_slots(data):
+        with contextlib.closing(LiveSegments(data, slot)) as segments:
+            yield from segments.entries((after or {}).get(slot, 0), key)
+
+
+def live_records(data: Path, key: bytes | None = None) -> Iterator[Record]:
+    """The commits in all live segments, or those of one object; as `live_entries`."""
+    for entry in live_entries(data, key=key):
+        for record in entry.records():
+            if key is None or record.key == key:
+                yield record
+
+
+def _bundles(places: list[Entry]) -> Iterator[list[Entry]]:
+    bundle: list[Entry] = []
+    size = 0
+    for place in places:
+        bundle.append(place)
+        size += place.length
+        if size >= _BUNDLE_BYTES:
+            yield bundle
+            bundle, size = [], 0
+    if bundle:
+        yield bundle
+
+
+def _opened(slot: Path) -> list[SegmentReader]:
+    """The segments in use, in the order of their use; see (2)."""
+    failure: Exception | None = None
+    for _ in range(_TRIES_MAX):
+        readers: list[SegmentReader] = []
+        try:
+            paths = segment_paths(slot)
+            readers += map(SegmentReader, paths)
+            if _unchanged(readers) and segment_paths(slot) == paths:
+                return _in_use(readers)
+        except (FileNotFoundError, StorageCorruptError) as error:
+            failure = error  # removed, or its header is just being written
+        for reader in readers:
+            reader.close()
+        time.sleep(_PAUSE_SECONDS)
+    if isinstance(failure, StorageCorruptError):
+        raise failure
+    raise StorageError(f"the journal in {slot} is written faster than it can be read") from failure
+
+
+def _in_use(readers: list[SegmentReader]) -> list[SegmentReader]:
+    for reader in readers:
+        if not reader.sequence:
+            reader.close()
+    return sorted((reader for reader in readers if reader.sequence), key=lambda reader: reader.sequence)
+
+
+def _unchanged(readers: list[SegmentReader]) -> bool:
+    return all(_sequence_of(reader.path) == reader.sequence for reader in readers)
+
+
+def _sequence_of(path: Path) -> int:
+    """The number that a segment's header has now; 0 when the segment is gone."""
+    try:
+        with contextlib.closing(SegmentReader(path)) as reader:
+            return reader.sequence
+    except (FileNotFoundError, StorageCorruptError):
+        return 0
+
+
+def _sync(path: Path) -> None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # it was let go of, and removed
+    try:
+        sync_file(fd)
+    finally:
+        os.close(fd)
