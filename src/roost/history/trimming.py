@@ -1,0 +1,94 @@
+# Which archives go, and how: the oldest first, into the base.
+#
+#  (1) An archive goes when its last commit is older than the retention, or when there are more bytes than allowed. No
+#      archive goes while its last commit is younger than ten minutes: backup has read it by then.
+#  (2) Whatever interrupts this, it is done again from the beginning of the archive that was being folded.
+#  (3) While somebody reads, nothing goes; it is tried again with the next archive.
+"""Folding the oldest archives into the base."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from roost.history.archive import ArchiveReader
+from roost.history.base import Base
+from roost.history.shelf import Shelf, ShelfState, order_of
+
+KEPT_SECONDS_MIN = 600.0
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """For how long, and up to how many bytes, archives are kept."""
+
+    seconds: float
+    bytes_max: int
+
+    @property
+    def milliseconds(self) -> float:
+        return max(self.seconds, KEPT_SECONDS_MIN) * 1000
+
+
+def trim(shelf: Shelf, retention: Retention, now_ms: int) -> int:
+    """Fold what is to go; how many archives went."""
+    with shelf.trimming() as may:
+        if not may:
+            return 0
+        gone = _finish_interrupted(shelf)
+        for archive in expired(shelf, retention, now_ms):
+            _fold(shelf, archive)
+            gone += 1
+        return gone
+
+
+def make_room(shelf: Shelf) -> bool:
+    """There is no space left: fold the oldest archive whatever its age; whether there was one."""
+    with shelf.trimming() as may:
+        if not may:
+            return False
+        if _finish_interrupted(shelf):
+            return True
+        oldest = shelf.archives()[:1]
+        for archive in oldest:
+            _fold(shelf, archive)
+        return bool(oldest)
+
+
+def expired(shelf: Shelf, retention: Retention, now_ms: int) -> list[Path]:
+    """The archives that are to go, oldest first; see (1)."""
+    archives = shelf.archives()
+    size = sum(os.stat(path).st_size for path in archives)
+    chosen = []
+    for path in archives:
+        with ArchiveReader(path) as archive:
+            age, length = now_ms - archive.last_ms, archive.bytes
+        too_many = size > retention.bytes_max and age > KEPT_SECONDS_MIN * 1000
+        if not too_many and age <= retention.milliseconds:
+            break
+        chosen.append(path)
+        size -= length
+    return chosen
+
+
+def _finish_interrupted(shelf: Shelf) -> int:
+    state = shelf.state()
+    gone = 0
+    for path in shelf.archives():
+        if order_of(path) <= state.order:
+            shelf.remove(path)  # it was folded, and only its removal was interrupted
+        elif path.name == state.folding:
+            _fold(shelf, path, again=True)
+            gone += 1
+    return gone
+
+
+def _fold(shelf: Shelf, path: Path, *, again: bool = False) -> None:
+    before = shelf.state()
+    shelf.write_state(msgspec.structs.replace(before, folding=path.name))
+    with ArchiveReader(path) as archive:
+        Base(shelf).fold(archive, again=again)
+        until = max(before.until_ms, archive.last_ms)
+    shelf.write_state(ShelfState(order=order_of(path), until_ms=until))
+    shelf.remove(path)
