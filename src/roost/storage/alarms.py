@@ -80,6 +80,11 @@ class FailedAlarm(msgspec.Struct, frozen=True):
     error: str
     """What the last run raised."""
 
+    @property
+    def key(self) -> str | None:
+        """The key that it was set with; None for the alarm without one."""
+        return self.name or None
+
 
 def earliest(connection: apsw.Connection) -> int | None:
     """When the first of them is due; None when none is set."""

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar, overload
 from roost import codec
 from roost.errors import InvalidStateError, StorageError, WrongTypeError
 from roost.limits import DEFAULTS, Limits
+from roost.storage.alarm_calls import AlarmCalls
 from roost.storage.arguments import check_count, checked_key, checked_keys, checked_range, encoded
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.ready import Ready
@@ -37,7 +38,7 @@ class Gate(Protocol):
         """Run `fn`; until it ends, only what it started itself is delivered. Its exception is passed on as it is."""
 
 
-class Storage:
+class Storage(AlarmCalls):
     """The private, durable storage of one object."""
 
     def __init__(self, storage: ObjectStorage, gate: Gate, limits: Limits = DEFAULTS) -> None:

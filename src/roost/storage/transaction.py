@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from roost.errors import InvalidStateError
+from roost.storage.due_time import When
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.ready import Ready
 
@@ -23,7 +24,8 @@ T = TypeVar("T")
 
 
 class Transaction:
-    """The storage within one transaction: `get`, `put`, `delete` and `list` are those of `storage`, and end with it."""
+    """The storage within one transaction: `get`, `put`, `delete`, `list` and those for alarms are those of `storage`,
+    and end with it."""
 
     def __init__(self, storage: Storage, handle: ObjectStorage) -> None:
         self._storage = storage
@@ -57,6 +59,21 @@ class Transaction:
         """As `storage.list`."""
         self._check("list")
         return self._storage.list(**options)
+
+    def get_alarm(self, key: str | None = None, **options: Any) -> Ready[int | None]:
+        """As `storage.get_alarm`."""
+        self._check("get_alarm")
+        return self._storage.get_alarm(key, **options)
+
+    def set_alarm(self, when: When, **options: Any) -> Ready[None]:
+        """As `storage.set_alarm`."""
+        self._check("set_alarm")
+        return self._storage.set_alarm(when, **options)
+
+    def delete_alarm(self, key: str | None = None, **options: Any) -> Ready[bool]:
+        """As `storage.delete_alarm`."""
+        self._check("delete_alarm")
+        return self._storage.delete_alarm(key, **options)
 
     def delete_all(self) -> NoReturn:
         """Always raises InvalidStateError: not everything can be deleted inside a transaction."""
