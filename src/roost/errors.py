@@ -7,6 +7,14 @@
     │   ├── LimitExceededError      a value above a documented limit                   (also a ValueError)
     │   ├── UnserialisableError     a value that the codec does not carry              (also a TypeError)
     │   ├── InvalidStateError       a call that the object or socket cannot take now
+    │   ├── IntegerRangeError       an int that does not fit into 64 bits              (also an OverflowError)
+    │   ├── SQLError                SQLite refused a statement; `.code_name` is its name for the reason
+    │   │   ├── SQLConstraintError  UNIQUE, NOT NULL, CHECK, FOREIGN KEY or a trigger refused it
+    │   │   ├── SQLForbiddenError   a statement, function or table that objects may not use
+    │   │   ├── SQLTimeoutError     it took too long
+    │   │   ├── SQLTooLargeError    a value, a result or what SQLite needed for it was too large
+    │   │   └── SQLRowError         the rows are not what was asked for: `one()`, `row_type`
+    │   ├── MigrationError          the steps of `storage.migrate` are not those that the database had
     │   ├── UnknownBindingError     `env` has no such name                             (also an AttributeError)
     │   └── ConfigurationError      configuration or command line
     │       └── AppLoadError        the user's module does not import, or holds no app
@@ -17,6 +25,7 @@
     │   ├── OutputGateBrokenError   a write could not be made durable; nothing held was sent
     │   └── RemoteError             an object on another host raised an error of the app's own
     ├── StorageError                a database or the journal failed
+    │   ├── TurnRolledBackError     SQLite rolled the turn back: a deferred constraint, an interrupted write
     │   ├── StorageFullError        no space left, or the object's size limit was reached
     │   ├── StorageCorruptError     a file does not check out
     │   ├── HistoryError            the past that was asked for is not kept (any more)
@@ -72,6 +81,47 @@ class UnserialisableError(UsageError, TypeError):
 
 class InvalidStateError(UsageError):
     """A call that cannot be taken in the present state, such as `send` after `close`."""
+
+
+class IntegerRangeError(UsageError, OverflowError):
+    """An int that does not fit into the 64 bits of SQLite's integers; the message has its value."""
+
+
+class SQLError(UsageError):
+    """SQLite refused a statement; the object goes on, and what it wrote before stays.
+
+    Attributes: `code_name`, SQLite's name for the reason, such as `SQLITE_CONSTRAINT_UNIQUE`; empty where it has none.
+    """
+
+    code_name = ""
+
+    def __init__(self, message: str, code_name: str = "") -> None:
+        super().__init__(message)
+        self.code_name = code_name
+
+
+class SQLConstraintError(SQLError):
+    """A constraint refused the statement (UNIQUE, NOT NULL, CHECK, FOREIGN KEY, a trigger); nothing of it was done."""
+
+
+class SQLForbiddenError(SQLError):
+    """A statement, function, PRAGMA or table that objects may not use; the message says what to use instead."""
+
+
+class SQLTimeoutError(SQLError):
+    """A statement took longer than `sql_seconds_max`, and was interrupted."""
+
+
+class SQLTooLargeError(SQLError):
+    """A value, a result, or the memory that SQLite needed for a statement, is above its limit."""
+
+
+class SQLRowError(SQLError):
+    """The rows are not what was asked for: not one row for `one()`, or columns that do not fit the `row_type`."""
+
+
+class MigrationError(UsageError):
+    """The steps of `storage.migrate` are not those that this database had: one was changed, removed or moved."""
 
 
 class UnknownBindingError(UsageError, AttributeError):
@@ -133,6 +183,10 @@ class RemoteError(ObjectError):
 
 class StorageError(RoostError):
     """A database or the journal failed; the object starts anew from what is durable."""
+
+
+class TurnRolledBackError(StorageError):
+    """SQLite rolled back all that the turn wrote: a constraint failed at its end, or a write was interrupted."""
 
 
 class StorageFullError(StorageError):

@@ -41,6 +41,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     history_seconds: float = 30 * 86_400.0  # how far back objects can be led; 0: ten minutes, which backup needs
     history_bytes_max: int = 10 * 1024**3  # of archives per data directory; then the oldest give way, down to those ten
 
+    # SQL; the names are those of SQLite's own limits where it has one
+    sql_bytes_max: int = 100_000  # of a statement's text
+    sql_variables_max: int = 100  # bound parameters
+    sql_columns_max: int = 100  # of a table, an index, a result
+    sql_value_bytes_max: int = 4 * 1024 * 1024  # of a string, a blob, a row; never below a stored value and its key
+    sql_like_pattern_bytes_max: int = 50  # longer ones can take exponential time
+    sql_expression_depth_max: int = 100
+    sql_compound_terms_max: int = 5  # SELECTs joined by UNION and the like
+    sql_function_arguments_max: int = 127
+    sql_operations_max: int = 25_000  # of a compiled statement
+    sql_trigger_depth_max: int = 10
+    sql_seconds_max: float = 5.0  # of one statement, or of one step of its cursor; the loop stands still meanwhile
+    sql_memory_bytes_max: int = 256 * 1024 * 1024  # that SQLite takes for one statement: sorting, temporary tables
+    sql_result_bytes_max: int = 64 * 1024 * 1024  # of the rows that one call gives at once: to_array
+
     # gates and turns
     critical_section_seconds_max: float = 30.0
     critical_section_depth_max: int = 64
