@@ -25,6 +25,7 @@ PUBLIC = {
     "WebSocketRequestResponsePair",
     "WorkerEntrypoint",
     "errors",
+    "fetch",
     "register",
     "serve",
 }

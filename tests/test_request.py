@@ -19,7 +19,7 @@ def test_a_url_alone_is_a_get_without_a_body() -> None:
     assert len(request.headers) == 0
     assert request.body.buffered == b""
     assert request.client is None
-    assert request.redirect == "manual"
+    assert request.redirect == "follow"
     assert not request.is_upgrade
 
 

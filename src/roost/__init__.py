@@ -30,6 +30,7 @@ from roost.errors import DurableObjectAbort
 from roost.headers import Headers
 from roost.host.entrypoint import WorkerEntrypoint
 from roost.host.namespace import Namespace, Stub
+from roost.host.network import fetch
 from roost.ids import ObjectId
 from roost.objects.auto_response import WebSocketRequestResponsePair
 from roost.objects.context import DurableObjectState
@@ -62,6 +63,7 @@ __all__ = [
     "WebSocketRequestResponsePair",
     "WorkerEntrypoint",
     "errors",
+    "fetch",
     "register",
     "serve",
 ]

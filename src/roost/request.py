@@ -166,6 +166,7 @@ class Request:
 
 
 _PLAIN = Request.received("GET", "", Headers(), Body(), is_upgrade=True)
+_PLAIN.redirect = "follow"
 """What a request is where nothing else was said."""
 
 

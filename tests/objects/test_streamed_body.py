@@ -44,7 +44,7 @@ async def test_a_streamed_response_keeps_the_object_in_memory_until_it_is_read(l
 
     room = live(Scripted, env={"/": streaming(produce)})
     response = await room.fetch()
-    assert room.alive.pinned_by() == ["streamed response"]
+    assert room.alive.pinned_by() == ["streamed body"]
     drained = room.alive.drain()
     assert await response.bytes() == b"x"
     assert room.alive.pinned_by() == []

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from roost.errors import AppLoadError
+from roost.host import network
 from roost.host.entrypoint import WorkerEntrypoint
 from roost.objects.durable_object import DurableObject
 
@@ -204,6 +205,8 @@ def _find_entrypoint(module: ModuleType, attribute: str) -> Any:
             raise AppLoadError(f"{module.__name__} has no {attribute!r}, which was to be its entrypoint")
         return check_entrypoint(getattr(module, attribute), f"{module.__name__}:{attribute}")
     function = getattr(module, "fetch", None)
+    if function is network.fetch:
+        function = None  # what reaches the network from inside the app, imported under its own name
     classes = [
         value
         for value in vars(module).values()

@@ -32,6 +32,7 @@ from roost.host.entrypoint import Entrypoint
 from roost.host.hibernation import Sweep, memory_bound
 from roost.host.inspect import HostView, snapshot
 from roost.host.namespace import Namespace
+from roost.host.network import Network, network_of_loop
 from roost.host.outside import leave
 from roost.host.peers import Connect, OwnerLinks
 from roost.host.roll_call import RollCall
@@ -116,6 +117,7 @@ class Host:
         self._serve_app(directory or LocalDirectory([number]), bindings or {}, assets)
         self._watch()
         self._server: LinkServer | None = None
+        self._network: Network | None = None
 
     def _serve_app(self, directory: Directory, bindings: Mapping[str, Any], assets: Any) -> None:
         """What user code is given, and what its calls go through."""
@@ -156,6 +158,8 @@ class Host:
     async def start(self, path: str | None = None) -> None:
         """Begin to serve, at a Unix socket if a path is given."""
         install_task_factory(asyncio.get_running_loop())
+        self._network = network_of_loop(self.limits)
+        self._network.acquire()
         self.roll_call.start()
         self._sweep.start()
         self._watchdog.start()
@@ -264,6 +268,9 @@ class Host:
         for session in list(self.sessions):
             session.close(goodbye=False)
         self.owners.close()
+        if self._network is not None:
+            network, self._network = self._network, None
+            await network.release()
         self.observer.notify("host.closed", number=self.number)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable
@@ -21,6 +22,7 @@ class Background:
     def __init__(self, activation: Activation) -> None:
         self._activation = activation
         self._work: dict[ObjectTask, Timer] = {}
+        self._answers: dict[asyncio.Future[Any], Timer] = {}
         self._limited: dict[ObjectTask, Timer] = {}
 
     @property
@@ -49,6 +51,27 @@ class Background:
     def _too_long(self, task: ObjectTask, seconds: float) -> None:
         task.cancel(f"work under wait_until may take {seconds:g} seconds")
 
+    # -- answers from elsewhere ----------------------------------------------------------------------------------------
+
+    @property
+    def expects_answer(self) -> bool:
+        """Whether something was asked of the network and is not answered."""
+        return bool(self._answers)
+
+    def keep_awake_for(self, answer: asyncio.Future[Any]) -> None:
+        """Keep the object in memory until the answer is there, for as long as `wait_until` would."""
+        clock, seconds = (
+            self._activation.surroundings.clock,
+            self._activation.surroundings.limits.wait_until_seconds_max,
+        )
+        self._answers[answer] = clock.call_later(seconds, lambda: self._answered(answer))
+        answer.add_done_callback(self._answered, context=self._activation.home)
+
+    def _answered(self, answer: asyncio.Future[Any]) -> None:
+        if (timer := self._answers.pop(answer, None)) is not None:
+            timer.cancel()
+            self._activation.look_soon()
+
     # -- events with a limit -------------------------------------------------------------------------------------------
 
     def limit(self, task: ObjectTask, milliseconds: int) -> None:
@@ -67,8 +90,9 @@ class Background:
 
     def close(self) -> None:
         """The activation is over."""
-        for timer in (*self._work.values(), *self._limited.values()):
+        for timer in (*self._work.values(), *self._answers.values(), *self._limited.values()):
             timer.cancel()
+        self._answers.clear()
         self._limited.clear()
 
 

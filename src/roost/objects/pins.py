@@ -55,9 +55,11 @@ def unfinished(activation: Activation) -> list[str]:
     if activation.shutdown.running:
         reasons.append("pre_shutdown")
     if activation.streams:
-        reasons.append("streamed response")
+        reasons.append("streamed body")
     if activation.background.busy:
         reasons.append("wait_until")
+    if activation.background.expects_answer:
+        reasons.append("outgoing request")
     if activation.output_gate.pending or not activation.outbox.is_empty:
         reasons.append("writes that are not durable yet")
     return reasons
