@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import report
 
-QUESTIONS = ("echo", "broadcast", "put_then_broadcast", "idle", "wake")
+QUESTIONS = ("echo", "broadcast", "put_then_broadcast", "storage_put", "idle", "wake")
 """Asked of the whole system."""
 PARTS = ("turns", "link", "storage", "host")
 """Asked of one room of the source; these print their answers."""

@@ -27,10 +27,10 @@ class Measured(NamedTuple):
     cpu_us: float
 
 
-def compare(candidates: list[Candidate], mode: str, **options: Any) -> dict[str, Measured]:
-    """Run the load `ROUNDS` times against each candidate, a fresh server each time; every run checks every message."""
+def compare(candidates: list[Candidate], mode: str, *, rounds: int = ROUNDS, **options: Any) -> dict[str, Measured]:
+    """Run the load so many times against each candidate, a fresh server each time; every run checks every message."""
     runs: dict[str, list[Measured]] = {candidate.name: [] for candidate in candidates}
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for candidate in candidates:
             measured = run_once(candidate, mode, **options)
             runs[candidate.name].append(measured)

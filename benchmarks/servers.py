@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from benchmarks import compiled
 
 HERE = Path(__file__).parent
 APP = HERE / "apps" / "questions.py"
 PEER = HERE / "peers" / "raw_picows.py"
+BARE = HERE / "peers" / "bare"
+REDIS_PAIR = HERE / "peers" / "redis_pair.py"
+NODE_SQLITE = HERE / "peers" / "node_sqlite" / "server.js"
 ONE_PROCESS = HERE / "apps" / "one_process.py"
 SERVER_CORE = "0"
 LOAD_CORE = 1
@@ -26,12 +33,12 @@ class Server:
     """A running server and its processes."""
 
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
-        self.process = process
+        self.processes = [process]
         self.port = port
 
     def pids(self) -> list[int]:
-        """The process that was started and all its descendants."""
-        found = [self.process.pid]
+        """The processes that were started and all their descendants."""
+        found = [process.pid for process in self.processes]
         for pid in found:
             for task in Path(f"/proc/{pid}/task").iterdir():
                 found += map(int, (task / "children").read_text().split())
@@ -81,14 +88,83 @@ def roost_in_one_process(app: Path = APP, *, limits: dict[str, float] | None = N
 
 
 @contextlib.contextmanager
-def _roost_started(command: list[str], limits: dict[str, float] | None, cores: str) -> Iterator[Server]:
-    data = tempfile.mkdtemp(prefix="roost-bench-", dir=os.environ.get("BENCH_DATA"))
-    settings = {f"ROOST_LIMITS_{name.upper()}": str(value) for name, value in (limits or {}).items()}
-    try:
-        with _started([*command, "--data", data], {**os.environ, **settings}, cores) as server:
+def bare() -> Iterator[Server]:
+    """Rooms in C with one shared log, each message durable before anybody sees it."""
+    program = str(compiled.program("roost-bare", BARE))
+    with _data_directory() as data, _started([program, f"{data}/log"], os.environ) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def redis_pair() -> Iterator[Server]:
+    """FastAPI and Redis, which share the core."""
+    with _data_directory() as data, _redis(Path(data)) as store:
+        command = [sys.executable, str(REDIS_PAIR), str(Path(data) / "redis.sock")]
+        with _started(command, os.environ) as server:
+            server.processes.append(store)
             yield server
+
+
+def redis_missing() -> str | None:
+    """What the Redis pair lacks to be measured here."""
+    modules = [name for name in ("fastapi", "uvicorn", "redis") if importlib.util.find_spec(name) is None]
+    if modules:
+        return f"FastAPI with Redis: pip install {' '.join(modules)}"
+    if shutil.which("redis-server") is None:
+        return "FastAPI with Redis: there is no redis-server (on Debian: apt-get install redis-server)"
+    return None
+
+
+@contextlib.contextmanager
+def node_sqlite() -> Iterator[Server]:
+    """Node with `ws` and better-sqlite3, which syncs at each commit."""
+    with _data_directory() as data, _started(["node", str(NODE_SQLITE), f"{data}/kv.sqlite"], os.environ) as server:
+        yield server
+
+
+def node_missing() -> str | None:
+    """What Node lacks to be measured here."""
+    if shutil.which("node") is None:
+        return "Node: there is no node"
+    installed = NODE_SQLITE.parent / "node_modules"
+    if not (installed / "better-sqlite3" / "build").exists() or not (installed / "ws").exists():
+        return f"Node with better-sqlite3: npm install in benchmarks/peers/{installed.parent.name}"
+    return None
+
+
+@contextlib.contextmanager
+def _redis(data: Path) -> Iterator[subprocess.Popen[str]]:
+    """Redis on a socket of its own, which syncs its file before it answers."""
+    options = ["--port", "0", "--unixsocket", str(data / "redis.sock"), "--dir", str(data), "--save", ""]
+    options += ["--appendonly", "yes", "--appendfsync", "always", "--logfile", str(data / "redis.log")]
+    options += ["--auto-aof-rewrite-percentage", "0"]
+    process = subprocess.Popen(["taskset", "-c", SERVER_CORE, "redis-server", *options], text=True)
+    try:
+        while not (data / "redis.sock").exists():
+            if process.poll() is not None:
+                raise RuntimeError(f"redis-server ended: {(data / 'redis.log').read_text()}")
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+@contextlib.contextmanager
+def _data_directory() -> Iterator[str]:
+    data = tempfile.mkdtemp(prefix="roost-bench-", dir=os.environ.get("BENCH_DATA"))
+    try:
+        yield data
     finally:
         shutil.rmtree(data)
+
+
+@contextlib.contextmanager
+def _roost_started(command: list[str], limits: dict[str, float] | None, cores: str) -> Iterator[Server]:
+    settings = {f"ROOST_LIMITS_{name.upper()}": str(value) for name, value in (limits or {}).items()}
+    environ = {**os.environ, **settings}
+    with _data_directory() as data, _started([*command, "--data", data], environ, cores) as server:
+        yield server
 
 
 @contextlib.contextmanager

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
+from benchmarks import compiled
+
 HERE = Path(__file__).parent
-SOURCES = sorted([*HERE.glob("*.c"), *HERE.glob("*.h")])
-FLAGS = ["-O2", "-Wall", "-Wextra", "-Wno-missing-field-initializers"]
 
 
 class Latency(msgspec.Struct):
@@ -53,16 +50,10 @@ class LoadError(Exception):
 
 def build(directory: Path | None = None) -> Path:
     """The path of the compiled generator; compiled anew only when its source changed."""
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:16]
-    program = (directory or Path(tempfile.gettempdir())) / f"roost-load-{digest}"
-    if not program.exists():
-        compiler = shutil.which("cc") or shutil.which("gcc")
-        if compiler is None:
-            raise LoadError("the load generator needs a C compiler (on Debian: apt-get install gcc libc6-dev)")
-        new = program.with_suffix(".new")
-        subprocess.run([compiler, *FLAGS, "-o", str(new), str(HERE / "load.c"), "-lm"], check=True)
-        new.rename(program)
-    return program
+    try:
+        return compiled.program("roost-load", HERE, directory)
+    except compiled.CompilerMissingError as error:
+        raise LoadError(f"the load generator: {error}") from error
 
 
 def command(mode: str, port: int, path: str, core: int | None = None, **options: Any) -> list[str]:

@@ -1,0 +1,98 @@
+"""How many messages a second does an object store and hand on, each on disk before anybody sees it, beside peers?"""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import measure, report, servers
+from benchmarks.measure import Candidate, Measured
+from benchmarks.put_then_broadcast import disk
+
+BARE = Candidate("a bare server in C", servers.bare, "/*")
+ROOST = Candidate("roost", servers.roost, "/storing?room=*")
+ROOST_ALONE = Candidate("roost in one process", servers.roost_in_one_process, "/storing?room=*")
+UNSTORED = Candidate("roost, nothing stored", servers.roost, "/broadcast?room=*")
+OPTIONAL = [
+    (Candidate("Node: `ws` and better-sqlite3", servers.node_sqlite, "/*"), servers.node_missing),
+    (Candidate("FastAPI and Redis", servers.redis_pair, "/*"), servers.redis_missing),
+]
+SHAPES = ((50, 4), (1, 10), (1000, 4))
+"""Rooms, and members of each."""
+SIZE = 200
+ROUNDS = 2
+HEADS = ["p50", "p99", "CPU a message"]
+NEVER = Candidate("it never stored anything", servers.roost, "/broadcast?room=*")
+STORED = Candidate("it stored something once", servers.roost, "/once?room=*")
+
+
+def main() -> None:
+    page = report.Page("storage_put", "Store a message, then hand it on")
+    candidates = [BARE, ROOST, ROOST_ALONE, UNSTORED]
+    page.text(introduction())
+    for candidate, missing in OPTIONAL:
+        lack = missing()
+        if lack is None:
+            candidates.append(candidate)
+        else:
+            page.text(f"**Not measured: {lack}.**")
+            print(f"  not measured: {lack}", file=sys.stderr)
+    ask_about_the_gate(page)
+    for rooms, members in SHAPES:
+        ask_rooms(page, candidates, rooms, members)
+    print(page.write())
+
+
+def introduction() -> str:
+    return (
+        f"In each room one member sends messages of {SIZE} bytes, the next when all others have the one before. The "
+        "server makes the message durable, then sends it to the others. The bare one in C appends to one preallocated "
+        "log, with one `fdatasync` for what came in a pass of its loop; roost puts the message under a key of the "
+        "room's object; Node has a row of one database (`synchronous=FULL`); FastAPI gives SET and PUBLISH to Redis "
+        f"(`appendfsync always`), and sends what comes back. {disk()} {report.CORES.replace('three', 'two')}"
+    )
+
+
+def ask_rooms(page: report.Page, candidates: list[Candidate], rooms: int, members: int) -> None:
+    found = asked(candidates, rooms, members)
+    page.text(f"{rooms} {'room' if rooms == 1 else 'rooms'} of {members}:")
+    heads = [
+        "server",
+        "messages a second",
+        "of the bare one",
+        "p50",
+        "p99",
+        "CPU a message",
+        "the bare one's CPU of that",
+    ]
+    page.table(heads, [line(name, measured, found[BARE.name], members) for name, measured in found.items()])
+
+
+def asked(candidates: list[Candidate], rooms: int, members: int) -> dict[str, Measured]:
+    warm_up = 1 + rooms / 500  # in which all objects come to be
+    options = {"connections": rooms * members, "rooms": rooms, "size": SIZE, "seconds": 2, "warm_up": warm_up}
+    return measure.compare(candidates, "broadcast", rounds=ROUNDS, senders=1, **options)
+
+
+def line(name: str, measured: Measured, bare: Measured, members: int) -> list[str]:
+    latency, rate = measured.result.latency_us, measured.result.per_second
+    return [
+        name,
+        report.thousands(rate / (members - 1)),
+        f"{rate / bare.result.per_second:.2f}",
+        report.duration(latency.p50),
+        report.duration(latency.p99),
+        f"{measured.cpu_us * (members - 1):.1f} µs",
+        f"{bare.cpu_us / measured.cpu_us:.2f}",
+    ]
+
+
+def ask_about_the_gate(page: report.Page) -> None:
+    """A gate that holds nothing back must cost nothing: the same broadcast, of objects with and without storage."""
+    found = asked([NEVER, STORED], 50, 4)
+    page.text("What does the gate cost when nothing was written? The broadcast of an object, 50 rooms of 4, of which")
+    heads = ["", "messages a second", "of the first", *HEADS, "the first's CPU of that"]
+    page.table(heads, [line(name, measured, found[NEVER.name], 4) for name, measured in found.items()])
+
+
+if __name__ == "__main__":
+    main()
