@@ -29,7 +29,7 @@ def test_archives_stand_in_the_order_in_which_they_came_whatever_their_slots(she
 
 def test_an_archive_that_went_does_not_leave_its_place_to_another(shelf: Shelf) -> None:
     shelf.remove(put(shelf, 0, 1))
-    shelf.write_state(ShelfState(order=1, until_ms=5))
+    shelf.write_state(ShelfState(order=1))
     assert order_of(put(shelf, 0, 2)) == 2
 
 
@@ -52,8 +52,8 @@ def test_what_has_no_place_is_not_listed_and_goes_with_the_next_attempt(shelf: S
 def test_the_state_is_remembered(shelf: Shelf) -> None:
     assert shelf.state() == ShelfState()
     with shelf.changing():
-        shelf.write_state(ShelfState(order=3, until_ms=77, folding="x"))
-    assert Shelf(shelf.data).state() == ShelfState(order=3, until_ms=77, folding="x")
+        shelf.write_state(ShelfState(order=3, folding="x"))
+    assert Shelf(shelf.data).state() == ShelfState(order=3, folding="x")
 
 
 def test_a_state_that_does_not_check_out_is_refused(shelf: Shelf) -> None:

@@ -121,7 +121,6 @@ def test_trimming_that_was_cut_short_anywhere_is_done_again(
     assert pages_of(copy) == [page(2), page(1), page(3)]
     assert Base(copy).about("ROOM", A) == Based(3, 2, 3)
     assert copy.state().folding == ""
-    assert copy.state().until_ms == 2
 
 
 def test_retention_is_never_below_ten_minutes() -> None:

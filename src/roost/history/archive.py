@@ -7,7 +7,7 @@
 #  (3) All records of an object lie in its chunks, in the order of its commits. Chunks of several objects may lie in
 #      any order: a writer holds no more than some dozens of megabytes, however large the segment unpacks.
 #
-#     magic | chunks: packed batches | bindings | chunks: offset length crc |
+#     magic | chunks: compressed records, each behind its length | bindings | chunks: offset length crc |
 #     runs, by key: key binding chunks | first last | first and last ms, crc | footer
 """Archives of the journal: how they are written and read."""
 
@@ -24,9 +24,8 @@ from types import TracebackType
 import msgspec
 
 from roost.errors import StorageCorruptError
-from roost.storage.batch import unpack
 from roost.storage.files import sync_file
-from roost.storage.record import Record, encode_record
+from roost.storage.record import Record, decode_record, encode_record
 
 VERSION = 1
 _MAGIC = b"ROOSTARC"
@@ -206,7 +205,7 @@ class ArchiveReader:
             return
         run, first, count = found
         for number in range(first, first + count):
-            for record in unpack(self._chunk(number)):
+            for record in self._unpack(self._chunk(number)):
                 if record.key != key:
                     raise self._damaged(f"a chunk of {run.key.hex()} has a record of {record.key.hex()}")
                 yield record
@@ -255,6 +254,18 @@ class ArchiveReader:
         if zlib.crc32(raw) != crc:
             raise self._damaged(f"its chunk {number} does not match its checksum")
         return raw
+
+    def _unpack(self, raw: bytes) -> Iterator[Record]:
+        try:
+            view = memoryview(zlib.decompress(raw))
+        except zlib.error as error:
+            raise self._damaged(f"a chunk cannot be unpacked: {error}") from error
+        at = 0
+        while at < len(view):
+            (length,) = _LENGTH.unpack_from(view, at)
+            at += _LENGTH.size
+            yield decode_record(view[at : at + length])
+            at += length
 
     def _damaged(self, how: str) -> StorageCorruptError:
         return StorageCorruptError(f"the archive {self.path} is damaged: {how}")

@@ -122,7 +122,7 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 
 def _apply(fd: int, records: Iterator[Record], after: int) -> int:
-    """Write the last image of each page; the size of the database. Commits change the same pages, so some are gathered."""
+    """Write the last image of each page, gathering those of many commits; the size of the database."""
     images: dict[int, bytes | memoryview] = {}
     size = smallest = os.fstat(fd).st_size // PAGE_BYTES
     for record in records:

@@ -5,6 +5,7 @@
 # DIR/history/state                                           what was folded into the base
 # DIR/history/archives/<order>-<slot>-<sequence hex>.archive  one segment of a journal
 # DIR/history/base/<binding>/<2 hex digits>/<64>.sqlite       one file per object, as of the oldest archive's beginning
+# DIR/history/imported/<64>-<commit hex>.sqlite               a database that is to take an object's place
 #
 #  (1) Archives have their place in the order of the whole directory from the moment that they are named, and segments
 #      are kept in the order of their use. A host takes over an object only when the segments of its former host were
@@ -38,8 +39,6 @@ class ShelfState(msgspec.Struct, frozen=True):
 
     order: int = 0
     """The place of the last archive that was folded into it."""
-    until_ms: int = 0
-    """When the last commit was made that went into it: what lies before is not known any more."""
     folding: str = ""
     """The name of the archive that is being folded into it."""
 
@@ -65,7 +64,7 @@ class Shelf:
 
     def new(self, slot: int, sequence: int) -> Path:
         """A temporary name for the archive of a segment; one that an interrupted attempt left behind is removed."""
-        make_private(self._archives)
+        _make_durably(self._archives)
         for left in self._archives.glob(f"{slot}-{sequence:x}.*.new"):
             left.unlink(missing_ok=True)
         return self._archives / f"{slot}-{sequence:x}.{os.getpid()}.new"
@@ -90,6 +89,11 @@ class Shelf:
         archive.unlink(missing_ok=True)
         sync_directory(self._archives)
 
+    def imported(self, key: bytes, commit: int) -> Path:
+        """Where a database stands that was brought from elsewhere, as if the object had held it after that commit."""
+        _make_durably(self.path / "imported")
+        return self.path / "imported" / f"{key.hex()}-{commit:x}.sqlite"
+
     # What was folded.
 
     def state(self) -> ShelfState:
@@ -101,6 +105,11 @@ class Shelf:
             return ShelfState()
         except msgspec.DecodeError as error:
             raise StorageCorruptError(f"{path} does not say up to where the history was folded: {error}") from error
+
+    def folding(self) -> Path | None:
+        """The archive that was being folded when that was interrupted, to be asked for by those who read."""
+        name = self.state().folding
+        return self._archives / name if name and (self._archives / name).exists() else None
 
     def write_state(self, state: ShelfState) -> None:
         """Change it, durably."""
@@ -131,7 +140,7 @@ class Shelf:
 
     @contextlib.contextmanager
     def _locked(self, name: str, how: int) -> Iterator[None]:
-        make_private(self.path)
+        _make_durably(self.path)
         fd = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
@@ -141,6 +150,14 @@ class Shelf:
             yield
         finally:
             os.close(fd)
+
+
+def _make_durably(path: Path) -> None:
+    """Make a directory whose name, and those of the new ones above it, a power failure does not take away."""
+    if not path.is_dir():
+        _make_durably(path.parent)
+        make_private(path)
+        sync_directory(path.parent)
 
 
 class _BusyError(Exception):

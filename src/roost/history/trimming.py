@@ -85,10 +85,8 @@ def _finish_interrupted(shelf: Shelf) -> int:
 
 
 def _fold(shelf: Shelf, path: Path, *, again: bool = False) -> None:
-    before = shelf.state()
-    shelf.write_state(msgspec.structs.replace(before, folding=path.name))
+    shelf.write_state(msgspec.structs.replace(shelf.state(), folding=path.name))
     with ArchiveReader(path) as archive:
         Base(shelf).fold(archive, again=again)
-        until = max(before.until_ms, archive.last_ms)
-    shelf.write_state(ShelfState(order=order_of(path), until_ms=until))
+    shelf.write_state(ShelfState(order=order_of(path)))
     shelf.remove(path)

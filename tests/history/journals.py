@@ -1,0 +1,39 @@
+"""Segments as a host leaves them, made by hand for the tests of the history."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from roost.storage.batch import Batch
+from roost.storage.files import Files, write_all
+from roost.storage.record import Record
+from roost.storage.segment import Segment
+
+SIZE = 4 * 1024 * 1024
+
+
+def write_segment(
+    data: Path, sequence: int, records: Iterable[Record], *, slot: int = 0, number: int = 1, settled: bool = True
+) -> Path:
+    """A segment with these records, two to an entry."""
+    path = data / "hosts" / str(slot) / f"journal-{number:06d}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.ftruncate(fd, SIZE)
+    with contextlib.closing(Segment(path, fd, SIZE)) as segment:
+        segment.start(Files(), sequence, 1)
+        waiting = list(records)
+        while waiting:
+            batch = Batch()
+            for record in waiting[:2]:
+                batch.add(record)
+            del waiting[:2]
+            entry, chain = segment.pack(batch.packed(), 0)
+            write_all(Files(), fd, entry, segment.end)
+            segment.end, segment.chain = segment.end + len(entry), chain
+        if settled:
+            segment.settle(Files())
+    return path
