@@ -41,7 +41,7 @@ def test_the_class_of_an_id_in_digits_is_found(data: Path, space: IdSpace) -> No
 
 
 def test_an_id_of_no_class_there_is_refused(data: Path) -> None:
-    with pytest.raises(InvalidArgumentError, match="is the id of no class in .*; it has objects of CHAT, ROOM"):
+    with pytest.raises(InvalidArgumentError, match=r"is the id of no class in .*; it has objects of CHAT, ROOM"):
         object_of("ab" * 32, data)
 
 
