@@ -1,14 +1,16 @@
-# The words: run, test, style, types, tests, bench, docs, clean. `make PYTHON=python3.12 ...` chooses an interpreter,
-# `make run PORT=9000` a port, `make tests ARGS="tests/storage -x"` what pytest is given.
+# The words: run, test, style, types, tests, crash, bench, docs, clean. `make PYTHON=python3.12 ...` chooses an
+# interpreter, `make run PORT=9000` a port, `make tests ARGS="tests/storage -x"` what pytest is given,
+# `make crash MINUTES=60` for how long things are destroyed.
 
 PYTHON ?=
 PORT ?= 8787
 ARGS ?=
+MINUTES ?= 10
 
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test style types tests bench docs clean
+.PHONY: run test style types tests crash bench docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/roost dev examples/whiteboard/app.py --port $(PORT)
@@ -25,6 +27,10 @@ types: $(VENV)/.installed-test
 tests: $(VENV)/.installed-test
 	@.ci/system chromium:chromium "gcc:gcc libc6-dev" || echo "the tests that need these will fail and say so" >&2
 	$(BIN)/python -m pytest $(ARGS)
+
+crash: $(VENV)/.installed-test
+	@.ci/system "gcc:gcc libc6-dev"
+	$(BIN)/python -m tests.power_loss --minutes $(MINUTES)
 
 bench: $(VENV)/.installed
 	@.ci/system "gcc:gcc libc6-dev"
