@@ -22,6 +22,9 @@ _SUMS = (
     "commits",
     "sync_ms",
     "stored_bytes",
+    "alarm_runs",
+    "alarm_retries",
+    "alarms_failed",
 )
 _PEAKS = ("queue_high_water",)
 _KINDS = ("events", "activations", "errors", "resets", "pinned_ms")
@@ -34,8 +37,9 @@ class Meter:
     `wakes`: activations out of hibernation. `turns`: runs of user code between two waits. `active_ms`: wall time with
     an event under way. `cpu_ms`: the part of it on the processor. `messages_in/out`, `bytes_in/out`: WebSocket
     messages, and all bytes. `auto_responses`: answered by a gateway. `drops`: messages that a bound cost.
-    `rows_read/written`, `commits`, `sync_ms` (waited for durability), `stored_bytes` (now). `queue_high_water`: most
-    events that waited at once. By kind: `events`, `activations` (cause), `errors`, `resets` (cause), `pinned_ms`
+    `rows_read/written`, `commits`, `sync_ms` (waited for durability), `stored_bytes` (now). `alarm_runs`, those of
+    them that were `alarm_retries`, and `alarms_failed`, given up after the last. `queue_high_water`: most events that
+    waited at once. By kind: `events`, `activations` (cause), `errors`, `resets` (cause), `pinned_ms`
     (reason why it could not hibernate).
     """
 
@@ -57,6 +61,9 @@ class Meter:
         self.commits = 0
         self.sync_ms = 0.0
         self.stored_bytes = 0
+        self.alarm_runs = 0
+        self.alarm_retries = 0
+        self.alarms_failed = 0
         self.queue_high_water = 0
         self._kinds: dict[tuple[str, str], float] = {}
 

@@ -18,8 +18,9 @@ from roost.errors import (
     OverloadedError,
     StorageError,
 )
-from roost.events import Event, Fetch, SocketClosed, SocketFailed, SocketMessage
+from roost.events import Event, Fetch, Ring, SocketClosed, SocketFailed, SocketMessage
 from roost.ids import ObjectId
+from roost.objects.alarms import Alarms
 from roost.objects.background import Background
 from roost.objects.context import DurableObjectState
 from roost.objects.critical_section import begin_section
@@ -64,6 +65,7 @@ class Activation(TurnLoop):
         self._env = env
         self.tasks = ObjectTasks(self)
         self.sockets = Sockets(self)
+        self.alarms = Alarms(self)
         self.delivery = Delivery(self)
         self._begin = self.delivery.begin
         self.background = Background(self)
@@ -85,11 +87,11 @@ class Activation(TurnLoop):
 
     # -- coming to life ------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, cause: str = "call") -> None:
         """Construct the object now. What the constructor raises goes to the requests that wait."""
         if self.state is State.NEW:
             self._move(Happening.FIRST_EVENT)
-            self.meter.activation("wake" if self.surroundings.roll.sockets else "call")
+            self.meter.activation("wake" if self.surroundings.roll.sockets else cause)
             self.outbox.hold()
             self._turn(Activation._construct, self)
             self._pump()
@@ -160,6 +162,8 @@ class Activation(TurnLoop):
         if self.ended:
             if isinstance(event, Fetch):
                 event.fail(ObjectResetError("this life of the object has ended"))
+            elif isinstance(event, Ring):
+                event.end(False)
             return
         try:
             gate.line_up_event(event)
@@ -168,7 +172,7 @@ class Activation(TurnLoop):
             event.fail(error)
             return
         if self.state is State.NEW:
-            self.start()
+            self.start("alarm" if type(event) is Ring else "call")
         else:
             self._pump()
 
@@ -193,7 +197,7 @@ class Activation(TurnLoop):
         if event is not None:
             self.gate.events += 1
             self.gate.stirred = True
-            if self.socket_event_ms is not None and type(event) is not Fetch:
+            if self.socket_event_ms is not None and type(event) is not Fetch and type(event) is not Ring:
                 self.background.limit(task, self.socket_event_ms)
 
     def event_ended(self, task: ObjectTask) -> None:
@@ -242,8 +246,10 @@ class Activation(TurnLoop):
 
     # -- dooms ---------------------------------------------------------------------------------------------------------
 
-    def abort(self, error: BaseException) -> None:
+    def abort(self, error: BaseException, *, retry_alarm: bool = True) -> None:
         """The object asks to be reset."""
+        if self.doom is None:
+            self.alarms.retry = retry_alarm
         self._befall("abort", ObjectResetError(str(error)))
 
     def section_failed(self, name: str, error: BaseException) -> None:
@@ -255,6 +261,10 @@ class Activation(TurnLoop):
     def event_too_long(self, milliseconds: int) -> None:
         """An event of a WebSocket took longer than the object allows."""
         self._befall("timeout", ObjectResetError(f"an event of a WebSocket took longer than {milliseconds} ms"))
+
+    def alarm_too_long(self, error: TimeoutError) -> None:
+        """A run of an alarm goes on though it was cancelled."""
+        self._befall("timeout", _because(ObjectResetError(f"the object was reset: {error}"), error))
 
     def _storage_failed(self, error: StorageError) -> None:
         broken = OutputGateBrokenError(f"a write of the object could not be made durable: {error}")

@@ -64,7 +64,7 @@ class DurableObjectState:
         catch; catching it changes nothing. `retry_alarm` False ends an alarm that is running for good.
         """
         error = DurableObjectAbort(reason if reason is not None else "the object asked to be reset")
-        self._activation.abort(error)
+        self._activation.abort(error, retry_alarm=retry_alarm)
         raise error
 
     # -- WebSockets ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from roost.body import Body
 from roost.errors import DurableObjectAbort
-from roost.events import Event, Fetch, SocketClosed, SocketFailed, SocketMessage
+from roost.events import Event, Fetch, Ring, SocketClosed, SocketFailed, SocketMessage
 from roost.held_socket import CLOSED, HeldSocket
 from roost.objects.active_socket import KEPT
 from roost.objects.handlers import Handlers, as_exception
@@ -52,6 +52,7 @@ class Delivery:
         """Messages whose handler was suspended."""
         self.begin: dict[type, Callable[[Any], None]] = {
             Fetch: self._fetch,
+            Ring: activation.alarms.ring,
             SocketMessage: self.message,
             SocketClosed: self._closed,
             SocketFailed: self._failed,
@@ -62,6 +63,10 @@ class Delivery:
         self._handlers = handlers
         self._on_message = handlers.message
         self._on_message_is_async = handlers.message_is_async
+        if handlers.alarm is None:
+            self._activation.storage.alarms.refusal = (
+                f"{handlers.class_name} has no method alarm(self, info), so no alarm can be set"
+            )
 
     @property
     def handlers(self) -> Handlers:

@@ -11,8 +11,9 @@
 #  (4) What the hibernating sockets told and no handler heard is left over for the next life. When its host stops there
 #      is none here: the sockets of such messages, and of those that had begun, close with 1012. What comes while an
 #      object is about to hibernate, requests too, is left over as well. An alarm that waits is rung again.
-#  (5) Tasks are cancelled. What they still do reaches nothing.
-#  (6) The host hears of it last.
+#  (5) A run of an alarm that was under way counts as failed when the object brought its end about; see `alarms`.
+#  (6) Tasks are cancelled. What they still do reaches nothing.
+#  (7) The host hears of it last.
 
 from __future__ import annotations
 
@@ -63,6 +64,7 @@ def carry_out(activation: Activation, doom: Doom) -> None:
     activation.delivery.forget_all()
     activation.sockets.forget_unanswered()
     activation.outbox.close()
+    activation.alarms.end(doom)
     activation.storage.close()
     activation.finish_life(doom.happening)
     gate.running = was_running

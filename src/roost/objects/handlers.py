@@ -15,10 +15,11 @@ from roost.response import Response
 class Handlers:
     """Bound methods of one instance, looked up once; None where the class has none."""
 
-    __slots__ = ("class_name", "close", "error", "fetch", "message", "message_is_async", "pre_shutdown")
+    __slots__ = ("alarm", "class_name", "close", "error", "fetch", "message", "message_is_async", "pre_shutdown")
 
     def __init__(self, instance: DurableObject) -> None:
         self.class_name = type(instance).__qualname__
+        self.alarm: Callable[..., Any] | None = getattr(instance, "alarm", None)
         self.fetch: Callable[[Request], Any] | None = getattr(instance, "fetch", None)
         self.message: Callable[..., Any] | None = getattr(instance, "web_socket_message", None)
         self.message_is_async = inspect.iscoroutinefunction(self.message)

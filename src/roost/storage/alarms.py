@@ -67,6 +67,11 @@ class Alarm(msgspec.Struct, frozen=True):
     """How many runs have failed."""
     setting: int
 
+    @property
+    def key(self) -> str | None:
+        """The key that it was set with; None for the alarm without one."""
+        return self.name or None
+
 
 class FailedAlarm(msgspec.Struct, frozen=True):
     """An alarm that was given up after its last retry had failed."""
