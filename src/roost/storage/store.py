@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
@@ -22,6 +22,7 @@ from roost.clock import Clock, SystemClock
 from roost.errors import StorageError
 from roost.ids import ObjectId
 from roost.limits import DEFAULTS, Limits
+from roost.storage.agenda import Agenda
 from roost.storage.alarms import FailedAlarm
 from roost.storage.checkpoints import Checkpoints
 from roost.storage.database import Database
@@ -44,7 +45,7 @@ class HostStore:
 
     `loop` is where callbacks come back: by default the running one. Without any, `settle()` waits for what is under way
     and calls them; that is for tools and tests. `log` replaces the journal. `keeper` takes over what the journal
-    needs no more; `rewinder` knows objects' pasts, for restores.
+    needs no more; `rewinder` knows objects' pasts, for restores. `owns` tells by the key which objects are this host's.
 
     Raises DataDirectoryError when the directory cannot be used or another process runs this host, StorageCorruptError
     when its journal is damaged.
@@ -62,6 +63,7 @@ class HostStore:
         log: Log | None = None,
         keeper: Keeper | None = None,
         rewinder: Rewinder | None = None,
+        owns: Callable[[bytes], bool] | None = None,
     ) -> None:
         self._limits = limits
         self._keeper = keeper or NothingKept()
@@ -73,20 +75,33 @@ class HostStore:
         self._writers: OrderedDict[bytes, Writer] = OrderedDict()
         self._template = Template()
         self._closed = False
-        self.on_alarm: Callable[[ObjectId, int | None], None] = _unheard
+        self.on_alarm: Callable[[ObjectId, int | None], None] = lambda *told: self.agenda.note(*told)
         """Told when the earliest alarm of an object is due, or that it has none, once that is durable."""
-        self.on_alarm_failed: Callable[[ObjectId, FailedAlarm], None] = _unheard
+        self.on_alarm_failed: Callable[[ObjectId, FailedAlarm], None] = lambda *told: self.agenda.alarm_failed(*told)
         """Told of each alarm that was given up, once that is durable."""
         self._layout = DataDirectory(directory)
         self._lock = self._layout.slot(slot)
+        agenda: Agenda | None = None
         try:
+            agenda = self.agenda = self._open_agenda(owns or _own_all)
+            """When which object is to be rung."""
             self.recovered = recover_slot(self._layout, self._lock.path)
             """What had to be recovered when the store was opened."""
             self._log = log or self._open_journal(files)
         except BaseException:
+            if agenda is not None:
+                agenda.close()
             self._lock.release()
             raise
         self._checkpoints = Checkpoints(self.post, self._checkpointed)
+
+    def _open_agenda(self, owns: Callable[[bytes], bool]) -> Agenda:
+        objects = self._layout.path / "objects"
+        return Agenda(self._lock.path, post=self.post, objects=objects, owns=owns, opened_now=self._alarms_of_open)
+
+    def _alarms_of_open(self) -> Iterator[tuple[ObjectId, int | None]]:
+        for writer in self._writers.values():
+            yield ObjectId(writer.key, writer.binding, writer.name), writer.alarm
 
     def _open_journal(self, files: Files | None) -> LocalLog:
         return LocalLog(
@@ -119,6 +134,7 @@ class HostStore:
             return None
         writer = self._open_writer(object_id, path)
         self._writers[object_id.key] = writer
+        self.agenda.opened(object_id, writer.alarm)
         self._make_room()
         return writer
 
@@ -238,11 +254,12 @@ class HostStore:
         for writer in list(self._writers.values()):
             self._drop(writer)
         self._log.close()
+        self.agenda.close()
         self._lock.release()
 
 
-def _unheard(*_: object) -> None:
-    pass
+def _own_all(key: bytes) -> bool:
+    return True
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
