@@ -61,6 +61,10 @@ class S3Target:
                 return
             yield bytes(piece)
 
+    def size(self, name: str) -> int:
+        with self._translated(name):
+            return int(self._obstore.head(self._store, name)["size"])
+
     def names(self, prefix: str) -> Iterator[str]:
         with self._translated(prefix):
             batches = iter(self._obstore.list(self._store, prefix))

@@ -55,6 +55,9 @@ class Target(Protocol):
     def stream(self, name: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes of it, in pieces: `length` from `start`, or all."""
 
+    def size(self, name: str) -> int:
+        """Its bytes."""
+
     def names(self, prefix: str) -> Iterator[str]:
         """What begins with `prefix`, which ends at a `/`."""
 
@@ -71,14 +74,6 @@ def write_bytes(target: Target, name: str, data: bytes) -> None:
 def read_bytes(target: Target, name: str, start: int = 0, length: int | None = None) -> bytes:
     """Read something that fits into memory."""
     return b"".join(target.stream(name, start, length))
-
-
-def exists(target: Target, name: str) -> bool:
-    try:
-        next(target.stream(name, 0, 1), None)
-    except MissingError:
-        return False
-    return True
 
 
 class DirectoryTarget:
@@ -121,6 +116,10 @@ class DirectoryTarget:
                     return
                 left = None if left is None else left - len(data)
                 yield data
+
+    def size(self, name: str) -> int:
+        with self._translated(name):
+            return (self.path / name).stat().st_size
 
     def names(self, prefix: str) -> Iterator[str]:
         yield from self._below(prefix.rstrip("/"))

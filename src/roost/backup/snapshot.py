@@ -1,0 +1,234 @@
+# A snapshot: copies of all objects' files, and what was committed while they were copied.
+#
+#  (1) First the positions are taken behind which everything lies that the files may not hold yet, then the files are
+#      copied as they are, then everything from those positions up to now is shipped. A copy may be of no state that its
+#      object ever had; with what was shipped it is the object as of the end of the snapshot, or of any time later that
+#      was shipped too. Nobody is stopped, asked, or waited for.
+#  (2) A file that did not change since it was copied is not copied again. Whether it changed, its time of change tells;
+#      where that is so recent that another change could have the same, the copy is not relied on the next time.
+#  (3) Packs hold nothing but whole copies, and say which. So what a killed backup had copied is used by the next one.
+#  (4) The snapshot's own entry is written last. Whatever came before it is of no consequence until then.
+#  (5) A pack of which less than half is still needed is not relied on: its copies are made anew, so that it can go.
+"""Takes a snapshot of a data directory into a series."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from roost.backup.catalog import CatalogWriter, Place, merged, read_catalog
+from roost.backup.pack import Copy, PackWriter, read_index
+from roost.backup.series import PackUse, Series, Snapshot, marks
+from roost.backup.shipper import Shipper, beginnings
+from roost.backup.target import TargetUnavailableError
+from roost.clock import Clock
+from roost.errors import BackupError
+from roost.storage.template import is_born
+
+logger = logging.getLogger("roost.backup")
+
+PACK_BYTES = 32 * 1024 * 1024
+"""Beyond it a pack is closed; one that holds a large object is larger."""
+_RECENT_NS = 2_000_000_000  # of a change, within which another could have the same time on some file system
+_WORTH_KEEPING = 0.5
+_FILE = re.compile(r"[0-9a-f]{64}\.sqlite")
+
+
+class Progress(msgspec.Struct):
+    """How far a snapshot is."""
+
+    objects: int = 0
+    copied: int = 0
+    copied_bytes: int = 0
+
+
+class SnapshotTaker:
+    """Takes one snapshot. `pause` is called before each megabyte that is copied, and between objects."""
+
+    def __init__(
+        self, data: Path, shipper: Shipper, clock: Clock, pause: Callable[[Progress], None] = lambda progress: None
+    ) -> None:
+        self._data = data
+        self._shipper = shipper
+        self._series = shipper.series
+        self._clock = clock
+        self._progress = Progress()
+        self._paused = pause
+        self._used: dict[str, PackUse] = {}
+
+    def take(self) -> Snapshot:
+        """The snapshot, once it is whole in the target."""
+        ids = self._series.snapshot_ids()
+        before = _last_readable(self._series, ids)
+        number = int(ids[-1].partition("-")[0]) + 1 if ids else 1
+        began = self._clock.now_ms()
+        name = f"{number:06d}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(began / 1000))}"
+        since = beginnings(self._data)
+        for slot, start in since.items():
+            # A chain that reaches into what is needed goes on; one that ended before it is not made whole for this.
+            self._shipper.ends[slot] = max(self._shipper.ends.get(slot, 0), start)
+        objects = self._copy_objects(name, before)
+        self._shipper.ship()
+        snapshot = Snapshot(
+            id=name,
+            began_ms=began,
+            ended_ms=self._clock.now_ms(),
+            since=marks(since),
+            until=marks({slot: self._shipper.ends[slot] for slot in self._shipper.ends}),
+            objects=objects,
+            copied=self._progress.copied,
+            copied_bytes=self._progress.copied_bytes,
+            packs=self._used,
+        )
+        self._series.write_snapshot(snapshot)
+        return snapshot
+
+    def _pause(self) -> None:
+        self._paused(self._progress)
+
+    def _copy_objects(self, name: str, before: Snapshot | None) -> int:
+        earlier = _earlier_copies(self._series, before)
+        unwanted = {pack for pack, use in (before.packs if before else {}).items() if _is_sparse(use)}
+        packs = _Packs(self._series, name, self._pause)
+        with self._series.target.write(self._series.name(f"catalogs/{name}.catalog")) as sink, packs:
+            catalog = CatalogWriter(sink)
+            for place, path, copies in merged(_files(self._data), earlier):
+                if path is not None:
+                    usable = [copy for copy in copies or [] if copy.pack not in unwanted]
+                    self._add(catalog, packs, place, path, usable)
+            catalog.finish()
+        self._used |= {pack: PackUse(size, self._used[pack].used) for pack, size in packs.sizes.items()}
+        self._add_sizes(before)
+        return catalog.count
+
+    def _add(self, catalog: CatalogWriter, packs: _Packs, place: Place, path: Path, usable: list[Copy]) -> None:
+        self._progress.objects += 1
+        self._pause()
+        try:
+            with path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                stamp, now = found.st_ctime_ns, time.time_ns()
+                copy = next((one for one in usable if (one.stamp, one.size) == (stamp, found.st_size)), None)
+                if copy is None and is_born(file.read(100)):
+                    file.seek(0)
+                    recent = abs(now - stamp) < _RECENT_NS
+                    copy = packs.writer().add(*place, 0 if recent else stamp, found.st_size, file)
+                    self._progress.copied += 1
+                    self._progress.copied_bytes += copy.length
+        except FileNotFoundError:
+            return  # the object was deleted, which the journal tells
+        if copy is not None:
+            catalog.add(copy)
+            use = self._used.get(copy.pack, PackUse(0, 0))
+            self._used[copy.pack] = PackUse(use.size, use.used + copy.length)
+
+    def _add_sizes(self, before: Snapshot | None) -> None:
+        """The sizes of those packs that were there before."""
+        known = before.packs if before is not None else {}
+        for pack, use in self._used.items():
+            if not use.size:
+                size = known[pack].size if pack in known else self._series.target.size(self._series.name(pack))
+                self._used[pack] = PackUse(size, use.used)
+
+
+class _Packs:
+    """The packs of one snapshot, one after the other."""
+
+    def __init__(self, series: Series, name: str, pause: Callable[[], None]) -> None:
+        self.sizes: dict[str, int] = {}
+        self._series = series
+        self._name = name
+        self._pause = pause
+        self._writer: PackWriter | None = None
+        self._block = contextlib.ExitStack()
+
+    def writer(self) -> PackWriter:
+        """Where the next copy goes."""
+        if self._writer is not None and self._writer.bytes >= PACK_BYTES:
+            self._finish()
+        if self._writer is None:
+            name = f"packs/{self._name}/{len(self.sizes):06d}.pack"
+            sink = self._block.enter_context(self._series.target.write(self._series.name(name)))
+            self._writer = PackWriter(name, sink, self._pause)
+        return self._writer
+
+    def _finish(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.finish()
+            self.sizes[writer.name] = writer.bytes
+            self._block.close()
+
+    def __enter__(self) -> _Packs:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            self._finish()
+        else:
+            self._block.__exit__(kind, error, None)
+
+
+def _files(data: Path) -> Iterator[tuple[Place, Path]]:
+    """The files of all objects, in the order of bindings and keys."""
+    for binding in _sorted_names(data / "objects"):
+        for part in _sorted_names(data / "objects" / binding):
+            above = data / "objects" / binding / part
+            for name in _sorted_names(above):
+                if _FILE.fullmatch(name):
+                    yield (binding, bytes.fromhex(name.removesuffix(".sqlite"))), above / name
+
+
+def _sorted_names(directory: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _last_readable(series: Series, ids: list[str]) -> Snapshot | None:
+    """The last snapshot; one that is damaged must not keep the next from being taken."""
+    for name in reversed(ids):
+        try:
+            return series.snapshot(name)
+        except TargetUnavailableError:
+            raise
+        except BackupError as error:
+            logger.warning("%s; what it had is copied again", error)
+    return None
+
+
+def _earlier_copies(series: Series, before: Snapshot | None) -> Iterator[tuple[Place, list[Copy]]]:
+    """What is in the target already: of the last snapshot, and of those that were killed before they were whole."""
+    streams: list[Iterator[Copy]] = []
+    whole = set(series.snapshot_ids())
+    for name, packs in itertools.groupby(series.packs(), key=lambda pack: pack.split("/")[1]):
+        if name not in whole:
+            streams.append(_copies_in(series, list(packs)))
+    if before is not None:
+        streams.append(read_catalog(series.target, series.name(before.catalog)))
+    ordered = heapq.merge(*streams, key=lambda copy: copy.place)
+    return ((place, list(copies)) for place, copies in itertools.groupby(ordered, key=lambda copy: copy.place))
+
+
+def _copies_in(series: Series, packs: list[str]) -> Iterator[Copy]:
+    for pack in packs:
+        try:
+            yield from read_index(series.target, series.name(pack))
+        except TargetUnavailableError:
+            raise
+        except BackupError as error:
+            logger.warning("%s; what it had is copied again", error)
+
+
+def _is_sparse(use: PackUse) -> bool:
+    return use.used < use.size * _WORTH_KEEPING
