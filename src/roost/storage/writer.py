@@ -29,6 +29,9 @@ from roost.storage.sqlite_errors import translated
 
 _NUMBER_BITS = 21  # commits within a millisecond of base
 _REBASE_AFTER = 1 << (_NUMBER_BITS - 1)
+_META = """
+    SELECT key, value FROM _roost_meta UNION ALL SELECT name, 1 FROM sqlite_schema WHERE name = '_roost_alarms'
+"""
 
 
 class Pending(msgspec.Struct):
@@ -92,15 +95,17 @@ class Writer:
         self._pending: deque[Pending] = deque()
         self._stamped = False
         self._base = 0
-        self._read_meta()
-        self.alarm = alarms.earliest(database.connection)
+        has_alarms = self._read_meta()
+        self.alarm = alarms.earliest(database.connection) if has_alarms else None
         """When the earliest alarm is due as of the last commit, in milliseconds; None when none is set."""
         self._durable_alarm = self.alarm
 
-    def _read_meta(self) -> None:
-        meta = dict(self.database.connection.execute("SELECT key, value FROM _roost_meta"))
+    def _read_meta(self) -> bool:
+        """Read what the file tells of its object; whether alarms were ever set, which costs a query of its own less."""
+        meta = dict(self.database.connection.execute(_META))
         self._base = int(meta.get("commit", 0))
         self.name = meta.get("name", self.name)
+        return "_roost_alarms" in meta
 
     @property
     def settled(self) -> bool:
