@@ -35,6 +35,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     alarm_seconds_max: float = 900.0  # of one run; then it is cancelled and counts as failed
     alarm_cancel_seconds_max: float = 30.0  # for a cancelled run to end; then the object is reset
     alarm_retries_max: int = 6  # of an alarm that fails; then it is listed as failed
+    alarms_ringing_max: int = 100  # objects of a host that are woken by alarms at once; beyond it the latest wait
+    alarm_loop_rings: int = 60  # of one object within a minute; when it goes on for minutes, that is reported
+    alarm_loop_minutes: int = 10
     alarm_retry_seconds: float = 2.0  # before the first retry; doubled before each, plus up to a quarter at random
 
     # history

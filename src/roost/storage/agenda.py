@@ -19,12 +19,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from roost.ids import ObjectId
-from roost.storage.agenda_file import AgendaFile
+from roost.storage.agenda_file import AgendaFile, Content, entry_of
 from roost.storage.agenda_reader import Failed
 from roost.storage.agenda_scan import Found, Scan
 from roost.storage.agenda_window import END, Entry, Moment, Window
@@ -34,17 +33,6 @@ from roost.storage.alarms import FailedAlarm
 logger = logging.getLogger("roost.storage")
 
 WINDOW_MAX = 4 * LOAD_COUNT
-
-
-class Content(Protocol):
-    """What a record of the journal says of alarms."""
-
-    @property
-    def key(self) -> bytes: ...
-    @property
-    def binding(self) -> str: ...
-    @property
-    def alarm(self) -> int | None: ...
 
 
 def _own_all(key: bytes) -> bool:
@@ -103,7 +91,7 @@ class Agenda:
     def replay(self, contents: Iterable[Content]) -> None:
         """What the journal tells after a crash, in its order."""
         for content in contents:
-            self._put(Entry(content.key, content.binding, None, content.alarm, content.alarm or 0))
+            self._put(entry_of(content))
 
     def alarm_failed(self, object_id: ObjectId, failed: FailedAlarm) -> None:
         """An alarm was given up; list it."""

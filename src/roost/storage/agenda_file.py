@@ -18,7 +18,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import apsw
 import msgspec
@@ -71,6 +71,22 @@ _FORGIVE = "DELETE FROM failed WHERE key = ? AND alarm = ?"
 _DEFERRED = "UPDATE alarms SET at = due, tries = 0 WHERE at <> due"
 _SET_COMPLETE = "UPDATE meta SET value = ? WHERE name = 'complete'"
 _COUNT_SYNC = "UPDATE meta SET value = value + 1 WHERE name = 'syncs'"
+
+
+class Content(Protocol):
+    """What a record of the journal says of alarms."""
+
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def binding(self) -> str: ...
+    @property
+    def alarm(self) -> int | None: ...
+
+
+def entry_of(content: Content) -> Entry:
+    """The entry that a record tells of. Records carry no names."""
+    return Entry(content.key, content.binding, None, content.alarm, content.alarm or 0)
 
 
 class Changes(msgspec.Struct):
@@ -126,6 +142,11 @@ class AgendaFile(AgendaReader):
                     execute(_COUNT_SYNC)  # so that there is something to sync
         if changes.complete is not None:
             self.complete = changes.complete
+
+    def replay(self, contents: Iterable[Content]) -> None:
+        """What the journal tells after a crash, in its order; durable when it returns."""
+        entries = {content.key: entry_of(content) for content in contents}
+        self.write(Changes(entries.values()), sync=True)
 
     def _write_failed(self, changes: Changes) -> None:
         if changes.failed:
