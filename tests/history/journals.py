@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from roost.storage.batch import Batch
+from roost.storage.contents import Content, TableMaker
 from roost.storage.files import Files, write_all
 from roost.storage.record import Record
-from roost.storage.segment import Segment
+from roost.storage.segment import Segment, position
 
 SIZE = 4 * 1024 * 1024
 
@@ -25,15 +26,21 @@ def write_segment(
     os.ftruncate(fd, SIZE)
     with contextlib.closing(Segment(path, fd, SIZE)) as segment:
         segment.start(Files(), sequence, 1)
-        waiting = list(records)
+        waiting, maker = list(records), TableMaker()
         while waiting:
-            batch = Batch()
-            for record in waiting[:2]:
-                batch.add(record)
-            del waiting[:2]
-            entry, chain = segment.pack(batch.packed(), 0)
-            write_all(Files(), fd, entry, segment.end)
-            segment.end, segment.chain = segment.end + len(entry), chain
+            some, waiting = waiting[:2], waiting[2:]
+            _write(segment, some, maker)
         if settled:
             segment.settle(Files())
     return path
+
+
+def _write(segment: Segment, records: list[Record], maker: TableMaker) -> None:
+    batch = Batch()
+    for record in records:
+        batch.add(record)
+    tables = maker.tables([Content(one.key, one.binding, one.commit, one.alarm) for one in records])
+    entry, chain = segment.pack(batch.packed(), position(segment.sequence, segment.end), tables)
+    write_all(Files(), segment.fd, entry, segment.end)
+    maker.wrote(segment.sequence, segment.end, len(entry), tables)
+    segment.end, segment.chain = segment.end + len(entry), chain

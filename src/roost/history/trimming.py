@@ -36,6 +36,7 @@ def trim(shelf: Shelf, retention: Retention, now_ms: int) -> int:
     with shelf.trimming() as may:
         if not may:
             return 0
+        _remove_used_imports(shelf, now_ms)
         gone = _finish_interrupted(shelf)
         for archive in expired(shelf, retention, now_ms):
             _fold(shelf, archive)
@@ -70,6 +71,14 @@ def expired(shelf: Shelf, retention: Retention, now_ms: int) -> list[Path]:
         chosen.append(path)
         size -= length
     return chosen
+
+
+def _remove_used_imports(shelf: Shelf, now_ms: int) -> None:
+    """Databases that were brought from elsewhere, and whose object has begun with them since."""
+    for path in (shelf.path / "imported").glob("*.sqlite"):
+        waits = shelf.data / "restores" / path.name.partition("-")[0]
+        if not waits.exists() and now_ms - path.stat().st_mtime * 1000 > KEPT_SECONDS_MIN * 1000:
+            path.unlink()
 
 
 def _finish_interrupted(shelf: Shelf) -> int:
