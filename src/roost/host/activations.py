@@ -234,6 +234,19 @@ class Activations:
 
         self.deliver(place, Fetch(request, replied, failed, size))
 
+    def ring(self, object_id: ObjectId, over: Callable[[bool], None]) -> bool:
+        """Have the object run its alarms that are due; whether that woke it. `over` is called once; see `Ring`."""
+        if self.closed:
+            over(False)
+            return False
+        place = self.place(object_id)
+        if place.object_id.name is None:
+            place.object_id.name = object_id.name
+        asleep = place.activation is None
+        self.deliver(place, Ring(over))
+        self.release(place)
+        return asleep
+
     def _answered(self, place: Place, size: int) -> None:
         self._unanswered -= 1
         place.requests -= 1

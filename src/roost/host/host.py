@@ -25,6 +25,7 @@ from roost.errors import (
 )
 from roost.host.absences import Absences
 from roost.host.activations import Activations
+from roost.host.alarm_clock import AlarmClock, Source
 from roost.host.app import ASSETS, App
 from roost.host.calls import Calls
 from roost.host.client_ends import ClientEnds
@@ -54,6 +55,10 @@ from roost.storage.object_storage import ObjectStorage
 
 class Store(Protocol):
     """The storage of all objects of a host."""
+
+    @property
+    def agenda(self) -> Source:
+        """When which object is to be rung."""
 
     def open(self, object_id: ObjectId) -> ObjectStorage: ...
 
@@ -114,7 +119,17 @@ class Host:
         self.owners = OwnerLinks(
             connect=connect or _nowhere, ends=self.ends, clock=self.clock, limits=limits, observer=self.observer
         )
-        self._serve_app(directory or LocalDirectory([number]), bindings or {}, assets)
+        owners = directory or LocalDirectory([number])
+        self.alarms = AlarmClock(
+            store.agenda,
+            self.activations,
+            bindings=app.classes,
+            clock=self.clock,
+            limits=limits,
+            observer=self.observer,
+            owns=lambda key: owners.owner(key) == number,
+        )
+        self._serve_app(owners, bindings or {}, assets)
         self._watch()
         self._server: LinkServer | None = None
         self._network: Network | None = None
@@ -161,6 +176,7 @@ class Host:
         self._network = network_of_loop(self.limits)
         self._network.acquire()
         self.roll_call.start()
+        self.roll_call.when_complete(self.alarms.start)
         self._sweep.start()
         self._watchdog.start()
         if path is not None:
@@ -200,6 +216,7 @@ class Host:
         What is not finished after `seconds`, by default `limits.drain_seconds_max`, is stopped.
         """
         self.draining = True
+        self.alarms.stop()
         self._sweep.stop()
         if self._server is not None:
             self._server.close()
@@ -258,6 +275,7 @@ class Host:
         """End everything that is left. The store stays open: it belongs to whoever made it."""
         if self._server is not None:
             self._server.close()
+        self.alarms.stop()
         self._sweep.stop()
         self._watchdog.stop()
         self.roll_call.close()

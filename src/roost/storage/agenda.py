@@ -156,11 +156,11 @@ class Agenda:
         self._window.put(entry)
         self._tell(before)
 
-    def defer(self, key: bytes, at: int) -> None:
-        """The object could not be rung: it is tried again then, and not before."""
+    def defer(self, key: bytes, at: int, tries: int) -> None:
+        """The object could not be rung, so many times by now: it is tried again then, and not before."""
         entry = self._held.pop(key)
         if entry.due is not None:
-            self._put(msgspec.structs.replace(entry, at=max(at, entry.due), tries=entry.tries + 1))
+            self._put(msgspec.structs.replace(entry, at=max(at, entry.due), tries=tries))
 
     def count(self, told: Callable[[dict[str, int]], None]) -> None:
         """Have counted how many objects of each class have an alarm, in the file, which is read whole for it."""
