@@ -20,9 +20,10 @@ from roost.history.journal_view import (
     live_slots,
 )
 from roost.storage.batch import Batch
+from roost.storage.contents import Content, TableMaker
 from roost.storage.files import Files, write_all
 from roost.storage.record import PAGE_BYTES, Record
-from roost.storage.segment import HEADER_BYTES, Content, Segment, SegmentReader, Tables, position, split_position
+from roost.storage.segment import HEADER_BYTES, Segment, SegmentReader, position, split_position
 
 SIZE = 256 * 1024
 
@@ -47,7 +48,7 @@ class Journal:
         self.directory = data / "hosts" / str(slot)
         self.directory.mkdir(parents=True)
         self.segments: dict[str, Segment] = {}
-        self._tables = Tables()
+        self._tables = TableMaker()
 
     def begin(self, name: str, sequence: int) -> Segment:
         """A new use of a segment."""
@@ -64,10 +65,10 @@ class Journal:
         batch = Batch()
         for record in records:
             batch.add(record)
-        tables, size = self._tables.of([Content(one.key, one.binding, one.commit) for one in records])
-        entry, chain = segment.pack(batch.packed(), position(segment.sequence, segment.end), tables, size)
+        tables = self._tables.tables([Content(one.key, one.binding, one.commit) for one in records])
+        entry, chain = segment.pack(batch.packed(), position(segment.sequence, segment.end), tables)
         write_all(Files(), segment.fd, entry, segment.end)
-        self._tables.wrote(segment.sequence, segment.end, entry, size)
+        self._tables.wrote(segment.sequence, segment.end, len(entry), tables)
         segment.end, segment.chain = segment.end + len(entry), chain
 
     def close(self) -> None:

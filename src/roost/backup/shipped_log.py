@@ -43,7 +43,7 @@ class ShippedLog:
         self._spool = spool
         self._open: OrderedDict[int, ArchiveReader] = OrderedDict()
         self._runs = apsw.Connection(str(spool / "runs.sqlite"))
-        self._runs.execute(_RUNS)
+        self._runs.execute(_RUNS).fetchall()  # a statement runs only as far as its rows are read
         for number, shipment in enumerate(self.shipments):
             told(f"fetching what was committed since: {number + 1} of {len(self.shipments)}")
             self._fetch(number, shipment)

@@ -1,0 +1,69 @@
+"""Hosts that a test drives by hand, and backups of their data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from roost.backup.series import Series, Snapshot, series_of, spool_of
+from roost.backup.shipper import Shipper
+from roost.backup.snapshot import SnapshotTaker
+from roost.backup.target import Target
+from roost.clock import SystemClock
+from roost.ids import IdSpace, ObjectId
+from roost.limits import Limits
+from roost.storage.store import HostStore
+
+SPACE = IdSpace("ROOM", "ROOM")
+LIMITS = Limits(journal_segment_bytes=64 * 1024)
+
+
+def room(name: str) -> ObjectId:
+    return SPACE.from_name(name)
+
+
+class Host:
+    """A host's storage, driven by hand."""
+
+    def __init__(self, data: Path, slot: int = 0, **options: object) -> None:
+        options.setdefault("limits", LIMITS)
+        self.data = data
+        self.store = HostStore(data, slot, **options)  # type: ignore[arg-type]
+        self.put_last: dict[str, bytes] = {}
+
+    def put(self, name: str, value: bytes, key: str = "value") -> None:
+        """One commit, durable when this returns."""
+        storage = self.store.open(room(name))
+        storage.put(key, value)
+        storage.commit(lambda error: None)
+        self.store.settle()
+        storage.close()
+        self.put_last[name] = value
+
+    def get(self, name: str, key: str = "value") -> bytes | None:
+        storage = self.store.open(room(name))
+        try:
+            return storage.get(key)
+        finally:
+            storage.close()
+
+    def delete_all(self, name: str) -> None:
+        storage = self.store.open(room(name))
+        storage.delete_all()
+        storage.commit(lambda error: None)
+        self.store.settle()
+        storage.close()
+
+    def close(self) -> None:
+        self.store.close()
+
+
+MakeHost = Callable[..., Host]
+
+
+def back_up(data: Path, target: Target) -> Snapshot:
+    """A snapshot of a data directory into its series."""
+    with spool_of(data) as spool:
+        shipper = Shipper(data, Series(target, series_of(data)), spool)
+        shipper.find_ends()
+        return SnapshotTaker(data, shipper, SystemClock()).take()
