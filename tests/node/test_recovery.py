@@ -26,7 +26,7 @@ os._exit(9)
 
 def test_what_one_host_wrote_before_a_crash_another_finds_once_all_is_recovered(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", WRITE_AND_CRASH, tmp_path], check=False).returncode == 9
-    recover(tmp_path)
+    recover(tmp_path, 1)
     reading = HostStore(tmp_path, 0)
     assert reading.open(IdSpace("ROOM", "ROOM").from_name("x")).get("key") == b"value"
     reading.close()
@@ -35,5 +35,5 @@ def test_what_one_host_wrote_before_a_crash_another_finds_once_all_is_recovered(
 def test_a_host_that_runs_is_not_disturbed(tmp_path: Path) -> None:
     store = HostStore(tmp_path, 0)
     with pytest.raises(DataDirectoryError, match="in use"):
-        recover(tmp_path)
+        recover(tmp_path, 1)
     store.close()

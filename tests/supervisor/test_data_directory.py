@@ -61,16 +61,20 @@ def test_a_full_disk_is_a_clear_error_and_leaves_the_directory_to_the_next(
 
 
 def test_it_remembers_with_how_many_hosts_it_was_written_and_recovers_for_another_number(tmp_path: Path) -> None:
-    recovered: list[Path] = []
+    recovered: list[tuple[Path, int]] = []
+
+    def recover(data: Path, hosts: int) -> None:
+        recovered.append((data, hosts))
+
     with contextlib.closing(claim(tmp_path)) as directory:
         assert directory.hosts_before() is None
-        directory.prepare_for(3, recovered.append)
+        directory.prepare_for(3, recover)
     with contextlib.closing(claim(tmp_path)) as directory:
         assert directory.hosts_before() == 3
-        directory.prepare_for(3, recovered.append)
+        directory.prepare_for(3, recover)
         assert recovered == []
-        directory.prepare_for(2, recovered.append)
-        assert recovered == [tmp_path]
+        directory.prepare_for(2, recover)
+        assert recovered == [(tmp_path, 2)]
         assert directory.hosts_before() == 2
         (tmp_path / "processes.json").write_text("{")
         with pytest.raises(DataDirectoryError, match=r"processes\.json does not say how many hosts"):

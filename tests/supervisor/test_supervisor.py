@@ -40,7 +40,7 @@ class Runs:
         return Supervisor(
             msgspec.structs.replace(self.shop.settings, port=0, **settings),
             self.shop.told,
-            recover=self.recovered.append,
+            recover=lambda data, hosts: self.recovered.append(data),
             reload=reload,
             command=self.command,
             sleep=self.shop.sleep,
@@ -153,7 +153,7 @@ async def test_a_second_roost_on_the_same_data_is_refused(runs: Runs, shop: Any)
 async def test_a_port_in_use_is_refused_before_anything_starts(runs: Runs, shop: Any) -> None:
     with contextlib.closing(reserve("127.0.0.1", 0, 1)) as taken:
         supervisor = Supervisor(
-            msgspec.structs.replace(shop.settings, port=taken.port), shop.told, recover=runs.recovered.append
+            msgspec.structs.replace(shop.settings, port=taken.port), shop.told, recover=lambda data, hosts: None
         )
         with pytest.raises(AddressError, match=f"port {taken.port} is in use"):
             await supervisor.run()

@@ -35,11 +35,14 @@ class HostProcess:
 
     async def serve(self) -> None:
         settings, number = self._start.settings, self._start.number
-        self._store = HostStore(settings.data, number, limits=settings.limits)
+        directory = LocalDirectory(range(settings.hosts))
+        self._store = HostStore(
+            settings.data, number, limits=settings.limits, owns=lambda key: directory.owner(key) == number
+        )
         self._host = Host(
             self._app,
             self._store,
-            directory=LocalDirectory(range(settings.hosts)),
+            directory=directory,
             number=number,
             gateways=range(settings.gateways),
             limits=settings.limits,

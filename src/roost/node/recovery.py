@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from roost.link.directory import LocalDirectory
+from roost.storage.agenda_move import move_entries
 from roost.storage.recovery import recover_all
 
 
-def recover(data: Path) -> None:
-    """Bring the file of every object up to date, whichever host wrote it last. No host may run meanwhile."""
+def recover(data: Path, hosts: int) -> None:
+    """Bring the file of every object up to date, whichever host wrote it last, and its alarms to the host that owns it
+    when there are so many. No host may run meanwhile."""
     recover_all(data)
+    slots = range(hosts)
+    move_entries(data, slots, LocalDirectory(slots).owner)

@@ -65,12 +65,12 @@ class DataDirectory:
             except msgspec.DecodeError as error:
                 raise DataDirectoryError(f"{path} does not say how many hosts wrote the data: {error}") from error
 
-    def prepare_for(self, hosts: int, recover: Callable[[Path], object]) -> None:
+    def prepare_for(self, hosts: int, recover: Callable[[Path, int], object]) -> None:
         """From now on the data is written with so many hosts. Where that is another number, `recover` it all first:
         each host has a journal of its own objects, and other objects are its own then."""
         before = self.hosts_before()
         if before is not None and before != hosts:
-            recover(self.path)
+            recover(self.path, hosts)
         if before != hosts:
             self._remember_hosts(hosts)
 

@@ -49,13 +49,13 @@ class Supervisor:
         settings: Settings,
         reporter: Reporter,
         *,
-        recover: Callable[[Path], object],
+        recover: Callable[[Path, int], object],
         reload: bool = False,
         read_settings: Callable[[], Settings] | None = None,
         command: Sequence[str] = COMMAND,
         sleep: Callable[[float], Coroutine[Any, Any, object]] = asyncio.sleep,
     ) -> None:
-        """`recover` brings every object's file up to date (for another number of hosts); `reload`: watch the source."""
+        """`recover` brings all objects up to date, for another number of hosts; `reload`: watch the source."""
         self._reporter = reporter
         self._recover = recover
         self._reload = reload
