@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,7 +67,7 @@ def put(store: HostStore, object_id: ObjectId = LOBBY, **values: bytes) -> None:
 def many_commits(store: HostStore) -> None:
     """So many that every segment of the journal is used again."""
     for number in range(60):
-        put(store, SPACE.from_name("other"), noise=BLOB * 2 + bytes(str(number), "ascii") * 5000)
+        put(store, SPACE.from_name("other"), noise=random.randbytes(20_000))
         put(store, LOBBY, counter=b"%d" % number)
 
 
@@ -121,7 +122,7 @@ def test_a_file_that_changes_while_it_is_copied_is_mended(
 ) -> None:
     """Half of the file is from before a checkpoint and half from after it, and the segments in between are gone."""
     store = make_store(FoldsAtOnce(data) if keeps else None)
-    put(store, a=BLOB, b=BLOB[::-1], counter=b"0")
+    put(store, **{f"key {number}": BLOB for number in range(20)}, counter=b"0")
     store.checkpoint()
     copy_file = module._copy_file
     torn: list[bool] = []
@@ -130,7 +131,7 @@ def test_a_file_that_changes_while_it_is_copied_is_mended(
         if torn:
             return copy_file(path, into)
         before = path.read_bytes()
-        put(store, a=BLOB[::-1], b=BLOB)
+        put(store, **{f"key {number}": BLOB[::-1] for number in range(20)})
         many_commits(store)
         store.checkpoint()
         after = path.read_bytes()
@@ -140,7 +141,7 @@ def test_a_file_that_changes_while_it_is_copied_is_mended(
         into.flush()
 
     monkeypatch.setattr(module, "_copy_file", copy_torn)
-    assert stored(data) == {"a": BLOB[::-1], "b": BLOB, "counter": b"59"}
+    assert stored(data) == {f"key {number}": BLOB[::-1] for number in range(20)} | {"counter": b"59"}
     assert torn == [True]
 
 
