@@ -55,7 +55,7 @@ def make_store(data: Path) -> Iterator[Callable[..., HostStore]]:
         store.close()
 
 
-def put(store: HostStore, object_id: ObjectId = LOBBY, **values: bytes) -> None:
+def put(store: HostStore, object_id: ObjectId = LOBBY, /, **values: bytes) -> None:
     storage = store.open(object_id)
     for key, value in values.items():
         storage.put(key, value)
