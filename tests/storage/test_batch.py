@@ -6,6 +6,7 @@ import os
 import zlib
 
 import pytest
+import zstandard
 
 from roost.errors import StorageCorruptError
 from roost.storage import batch as module
@@ -53,13 +54,34 @@ def test_a_small_change_takes_little_room() -> None:
     assert len(batch_of(record(1, page)).packed()) < 600
 
 
-@pytest.mark.parametrize("raw", [b"", b"no batch", zlib.compress(b"1234"), zlib.compress(bytes(8) + b"\x05")])
+def packed(raw: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"no batch",
+        packed(b"1234"),
+        packed(bytes(8) + b"\x05"),
+        packed(b"1234") + b"more",
+        packed(b"1234")[:-1],
+        zlib.compress(b"1234"),
+    ],
+)
 def test_what_is_no_batch_is_refused(raw: bytes) -> None:
     with pytest.raises(StorageCorruptError):
         list(unpack(raw))
 
 
 def test_a_cut_batch_is_refused() -> None:
-    whole = zlib.decompress(batch_of(record(1)).packed())
+    whole = zstandard.ZstdDecompressor().decompress(batch_of(record(1)).packed())
     with pytest.raises(StorageCorruptError):
-        list(unpack(zlib.compress(whole[:-1])))
+        list(unpack(packed(whole[:-1])))
+
+
+def test_a_batch_of_before_zstandard_is_read() -> None:
+    records = [record(number, os.urandom(PAGE_BYTES)) for number in range(1, 6)]
+    whole = zstandard.ZstdDecompressor().decompress(batch_of(*records).packed())
+    assert list(unpack(zlib.compress(whole, 1))) == records
