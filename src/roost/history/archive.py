@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 
 import msgspec
+import zstandard
 
 from roost.errors import StorageCorruptError
 from roost.storage.files import sync_file
@@ -37,7 +38,8 @@ _FOOTER = struct.Struct("<8sIIQqqIIIQ")
 _LINE = _RUN.size + _CRC.size
 _FOOT_BYTES = _FOOTER.size + _CRC.size
 _HELD_BYTES_MAX = 32 * 1024 * 1024
-_LEVEL = 1  # level 6 takes twice as long and saves a twentieth: see benchmarks/storage_history.py
+_LEVEL = 3
+_WINDOW_BITS = 25  # as much as a chunk holds: an image of a page is much like the one before it, however far back
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -68,9 +70,11 @@ class _Gathering:
 class ArchiveWriter:
     """Writes what is added into a new file; it is whole, and durable, once `finish` has returned."""
 
-    def __init__(self, path: Path, *, slot: int, sequence: int, level: int = _LEVEL) -> None:
+    def __init__(self, path: Path, *, slot: int, sequence: int) -> None:
         self.path = path
-        self._slot, self._sequence, self._level = slot, sequence, level
+        self._slot, self._sequence = slot, sequence
+        settings = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=_WINDOW_BITS)
+        self._compress = zstandard.ZstdCompressor(compression_params=settings).compress
         self._objects: dict[bytes, _Gathering] = {}
         self._held = 0
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
@@ -115,9 +119,7 @@ class ArchiveWriter:
                 self._write_chunk(found)
 
     def _write_chunk(self, found: _Gathering) -> None:
-        deflate = zlib.compressobj(self._level)
-        packed = b"".join([deflate.compress(piece) for raw in found.pieces for piece in (_LENGTH.pack(len(raw)), raw)])
-        packed += deflate.flush()
+        packed = self._compress(b"".join(piece for raw in found.pieces for piece in (_LENGTH.pack(len(raw)), raw)))
         self._file.write(packed)
         found.chunks.append((self._offset, len(packed), zlib.crc32(packed)))
         self._offset += len(packed)
@@ -257,8 +259,8 @@ class ArchiveReader:
 
     def _unpack(self, raw: bytes) -> Iterator[Record]:
         try:
-            view = memoryview(zlib.decompress(raw))
-        except zlib.error as error:
+            view = memoryview(zstandard.ZstdDecompressor().decompress(raw, allow_extra_data=False))
+        except zstandard.ZstdError as error:
             raise self._damaged(f"a chunk cannot be unpacked: {error}") from error
         at = 0
         while at < len(view):
