@@ -32,3 +32,13 @@ def test_a_new_file_and_what_a_power_failure_left_of_one_are_not_born() -> None:
     assert not is_born(image[:100])
     assert not is_born(bytes(100))
     assert not is_born(b"")
+
+
+def test_a_new_file_is_known_by_what_it_holds_however_it_was_torn() -> None:
+    template = Template()
+    assert template.may_be_unborn(template.image)
+    assert template.may_be_unborn(b"")
+    assert template.may_be_unborn(template.image[:700])
+    assert template.may_be_unborn(template.image[:512] + bytes(1024) + template.image[1536:])
+    assert not template.may_be_unborn(template.image + b"x")
+    assert not template.may_be_unborn(template.image[:600] + b"x" + template.image[601:])

@@ -22,6 +22,7 @@ HIDDEN_TABLES = """
 _APPLICATION_ID_AT = 68
 _WRITE_VERSION_AT = 18
 _WAL_MODE = 2
+_SECTOR = 512
 
 
 class Template:
@@ -39,6 +40,13 @@ class Template:
         """Its pages by number."""
         for start in range(0, len(self.image), PAGE_BYTES):
             yield start // PAGE_BYTES + 1, self.image[start : start + PAGE_BYTES]
+
+    def may_be_unborn(self, raw: bytes) -> bool:
+        """Whether a file that holds this may be a new object's, as far as a power failure let it get there."""
+        if len(raw) > len(self.image):
+            return False
+        sectors = ((at, raw[at : at + _SECTOR]) for at in range(0, len(raw), _SECTOR))
+        return all(sector in (self.image[at : at + len(sector)], bytes(len(sector))) for at, sector in sectors)
 
 
 def is_born(first_bytes: bytes) -> bool:
