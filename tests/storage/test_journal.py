@@ -66,7 +66,7 @@ class Owner:
         found = [
             record.commit
             for reader in readers
-            if reader.sequence
+            if reader.sequence and not reader.settled
             for entry in reader.entries()
             for record in unpack(reader.read(entry))
         ]
@@ -243,9 +243,9 @@ def test_no_room_is_refused_at_once_until_the_owner_knows(owner: Owner) -> None:
     owner.files.refuse_allocate = OSError(errno.ENOSPC, "no space")
     landed = fill(owner)
     owner.append(landed + 1)
-    owner.log._changed.acquire()
-    owner.log._changed.wait_for(lambda: owner.log._full is not None)
-    owner.log._changed.release()
+    owner.log._known.acquire()
+    owner.log._known.wait_for(lambda: owner.log._full is not None)
+    owner.log._known.release()
     owner.files.refuse_allocate = None
     with pytest.raises(StorageFullError, match="no space"):
         owner.append(landed + 2)

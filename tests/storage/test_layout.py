@@ -35,9 +35,9 @@ def test_a_binding_that_is_no_directory_name_is_refused(tmp_path: Path, binding:
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     DataDirectory(tmp_path)
-    assert (tmp_path / "format").read_text() == "1\n"
-    (tmp_path / "format").write_text("2\n")
-    with pytest.raises(DataDirectoryError, match="storage format '2'; this version of roost reads format 1"):
+    assert (tmp_path / "format").read_text() == "2\n"
+    (tmp_path / "format").write_text("3\n")
+    with pytest.raises(DataDirectoryError, match="storage format '3'; this version of roost reads format 2"):
         DataDirectory(tmp_path)
 
 

@@ -12,10 +12,12 @@ import pytest
 from roost.errors import DataDirectoryError, StorageCorruptError
 from roost.ids import IdSpace
 from roost.limits import Limits
+from roost.storage.quarantine import Quarantine
 from roost.storage.recovery import Recovered, recover_all
 from roost.storage.segment import SegmentReader
 from roost.storage.segments import segment_paths
 from roost.storage.store import HostStore
+from roost.storage.survey import Survey
 
 MakeStore = Callable[..., HostStore]
 
@@ -28,6 +30,11 @@ def filled(make_store: MakeStore, space: IdSpace, directory: Path, slot: int = 0
         storage.put("number", b"%d" % number + os.urandom(2000))
         storage.commit(lambda error: None)
         store._log.flush()
+    return crashed(directory)
+
+
+def crashed(directory: Path) -> Path:
+    """The directory as a crash now would leave it."""
     copy = directory.with_name(f"{directory.name}-crashed")
     shutil.copytree(directory, copy, ignore=shutil.ignore_patterns("lock"), dirs_exist_ok=True)
     return copy
@@ -98,14 +105,64 @@ def test_a_torn_end_is_cut_off(make_store: MakeStore, space: IdSpace, tmp_path: 
     assert first_digits(make_store(copy), space, 0) == b"1"
 
 
-def test_damage_before_what_was_confirmed_is_refused(make_store: MakeStore, space: IdSpace, tmp_path: Path) -> None:
-    copy = filled(make_store, space, tmp_path / "data")
-    path, places = entries_of(copy)
+def damage(path: Path, at: int, size: int = 20) -> None:
     with path.open("r+b") as file:
-        file.seek(places[0][0] + 10)
-        file.write(bytes(20))
+        file.seek(at)
+        file.write(bytes(size))
+
+
+def test_damage_that_can_be_named_costs_only_the_objects_it_concerns(
+    make_store: MakeStore, space: IdSpace, tmp_path: Path
+) -> None:
+    source = make_store(tmp_path / "data")
+    hit, spared = source.open(space.from_name("hit")), source.open(space.from_name("spared"))
+    for handle, value in ((hit, b"1"), (spared, b"1"), (hit, b"2"), (hit, b"3"), (spared, b"2")):
+        handle.put("value", value)
+        handle.commit(lambda error: None)
+        source.settle()
+    copy = crashed(tmp_path / "data")
+    path, places = entries_of(copy)
+    damage(path, places[2][0] + 10)
+    assert recover_all(copy).objects == 2
+    store = make_store(copy)
+    assert store.open(spared.object_id).get("value") == b"2"
+    with pytest.raises(StorageCorruptError, match=r"in quarantine: commits .* cannot be read .* repair"):
+        store.open(hit.object_id).get("value")
+    (case,) = Quarantine(copy).cases()
+    assert (case.key, case.binding, len(case.lost)) == (hit.object_id.key.hex(), "ROOM", 1)
+    Quarantine(copy).lift(hit.object_id.key)
+    assert store.open(hit.object_id).get("value") == b"1"  # the last state before what was lost
+
+
+def test_a_bad_block_never_hides_whose_commits_it_took(make_store: MakeStore, space: IdSpace, tmp_path: Path) -> None:
+    """Whole blocks of the disk, wherever they lie: what was in them is named by what stands behind."""
+    source = make_store(tmp_path / "data", limits=Limits(journal_segment_bytes=1024 * 1024))
+    handles = [source.open(space.from_name(f"room {number}")) for number in range(12)]
+    for turn in range(8):
+        for handle in handles:
+            handle.put("value", b"%d" % turn * 50)
+            handle.commit(lambda error: None)
+            source.settle()
+    whole = crashed(tmp_path / "data")
+    path, places = entries_of(whole)
+    assert len(places) > 30
+    ends = [offset + length for offset, length in places]
+    for block in range(1, (ends[-20] - 4096) // 4096):
+        copy = whole.with_name(f"block {block}")
+        shutil.copytree(whole, copy)
+        damage(copy / path.relative_to(whole), 4096 * block, 4096)
+        survey = Survey(copy / "hosts" / "0")
+        lost = sum(len(traces.lost) for traces in survey.objects.values())
+        assert lost + survey.commits == 8 * 12
+        survey.close()
+
+
+def test_damage_that_cannot_be_named_is_refused(make_store: MakeStore, space: IdSpace, tmp_path: Path) -> None:
+    copy = filled(make_store, space, tmp_path / "data", commits=80)
+    path, places = entries_of(copy)
+    damage(path, places[0][0] - 100, places[-2][0] - places[0][0])
     with pytest.raises(
-        StorageCorruptError, match=r"the journal is damaged: .* commits that were confirmed cannot be read"
+        StorageCorruptError, match=r"the journal is damaged: .* confirmed cannot be read, and whose they are cannot be"
     ):
         recover_all(copy)
     with pytest.raises(StorageCorruptError):
@@ -122,5 +179,5 @@ def test_a_missing_segment_is_noticed(make_store: MakeStore, space: IdSpace, tmp
         reader.close()
     assert len(used) >= 3
     sorted(used)[1][1].unlink()
-    with pytest.raises(StorageCorruptError, match="commits that were confirmed cannot be read"):
+    with pytest.raises(StorageCorruptError, match="commits that were confirmed cannot be"):
         recover_all(copy)

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from roost.errors import StorageCorruptError
+from roost.storage.batch import Batch
+from roost.storage.contents import Content, TableMaker
 from roost.storage.files import Files
-from roost.storage.segment import ENTRY_BYTES, HEADER_BYTES, Segment, SegmentReader, position
+from roost.storage.record import Record
+from roost.storage.segment import ENTRY_BYTES, HEADER_BYTES, Gap, Segment, SegmentReader, position
 
 SIZE = 64 * 1024
+BATCH_AT = ENTRY_BYTES + 2  # behind two empty tables
 
 
 def new_segment(path: Path, sequence: int = 1) -> Segment:
@@ -28,6 +32,18 @@ def add(segment: Segment, *records: bytes, durable: int = 0) -> None:
         raw, segment.chain = segment.pack(record, durable)
         os.pwrite(segment.fd, raw, segment.end)
         segment.end += len(raw)
+
+
+def packed(commit: int) -> bytes:
+    """A batch of one record."""
+    batch = Batch()
+    batch.add(
+        Record(
+            key=bytes(32), binding="ROOM", commit=commit, previous=0, epoch=1, time_ms=0, size_pages=1,
+            images={1: bytes([commit]) * 4096},
+        )
+    )  # fmt: skip
+    return batch.packed()
 
 
 def read(path: Path) -> list[bytes]:
@@ -67,7 +83,7 @@ def test_what_a_failed_write_left_behind_is_not_read_as_a_continuation(tmp_path:
     segment.close()
 
 
-@pytest.mark.parametrize("at", [0, 4, 20, 40, ENTRY_BYTES - 1, ENTRY_BYTES, ENTRY_BYTES + 2])
+@pytest.mark.parametrize("at", [0, 4, 20, 40, ENTRY_BYTES - 1, BATCH_AT, BATCH_AT + 2])
 def test_reading_ends_at_the_first_entry_that_does_not_check_out(tmp_path: Path, at: int) -> None:
     segment = new_segment(tmp_path / "s")
     add(segment, b"good")
@@ -79,18 +95,101 @@ def test_reading_ends_at_the_first_entry_that_does_not_check_out(tmp_path: Path,
     segment.close()
 
 
-def test_entries_behind_a_bad_one_still_tell_what_was_durable(tmp_path: Path) -> None:
+def walked(path: Path) -> list[bytes | tuple[int, int]]:
+    reader = SegmentReader(path)
+    steps = [(step.start, step.end) if isinstance(step, Gap) else reader.read(step) for step in reader.walk()]
+    reader.close()
+    return steps
+
+
+@pytest.mark.parametrize("at", [0, 20, ENTRY_BYTES - 1, BATCH_AT, BATCH_AT + 5])
+def test_what_stands_behind_damage_is_read_all_the_same(tmp_path: Path, at: int) -> None:
     segment = new_segment(tmp_path / "s")
-    add(segment, b"good")
+    batches = [packed(number) for number in range(4)]
+    add(segment, batches[0])
+    start = segment.end
+    add(segment, batches[1])
     end = segment.end
-    add(segment, b"bad")
-    durable = position(1, segment.end)
-    add(segment, b"after", durable=durable)
-    os.pwrite(segment.fd, b"\xff", end + ENTRY_BYTES)
+    add(segment, *batches[2:])
+    byte = os.pread(segment.fd, 1, start + at)[0]
+    os.pwrite(segment.fd, bytes([byte ^ 1]), start + at)
+    assert walked(tmp_path / "s") == [batches[0], (start, end), *batches[2:]]
+    segment.close()
+
+
+def test_behind_damage_whose_chain_is_lost_records_must_check_out_by_themselves(tmp_path: Path) -> None:
+    segment = new_segment(tmp_path / "s")
+    add(segment, packed(1), b"no batch", packed(2))
+    os.pwrite(segment.fd, b"\xff", HEADER_BYTES)
+    (gap, second, last) = walked(tmp_path / "s")
+    assert gap == (HEADER_BYTES, HEADER_BYTES + ENTRY_BYTES + 2 + len(packed(1)))
+    assert isinstance(second, tuple)
+    assert last == packed(2)
+    segment.close()
+
+
+def test_a_torn_end_is_no_damage(tmp_path: Path) -> None:
+    segment = new_segment(tmp_path / "s")
+    add(segment, packed(1), packed(2))
+    os.pwrite(segment.fd, b"\xff" * 10, segment.end - 10)
+    assert walked(tmp_path / "s") == [packed(1)]
+    segment.close()
+
+
+def test_one_bad_sector_of_the_header_costs_nothing(tmp_path: Path) -> None:
+    segment = new_segment(tmp_path / "s", 3)
+    add(segment, b"one")
+    os.pwrite(segment.fd, bytes(512), 0)
+    assert read(tmp_path / "s") == [b"one"]
+    segment.settle(Files())
+    os.pwrite(segment.fd, os.urandom(512), HEADER_BYTES // 2)
     reader = SegmentReader(tmp_path / "s")
-    assert len(list(reader.entries())) == 1
-    assert reader.durable_beyond(end) == durable
-    assert reader.durable_beyond(segment.end) == 0
+    assert (reader.sequence, reader.epoch, reader.settled) == (3, 5, True)
+    reader.close()
+    segment.close()
+
+
+def test_a_settled_segment_says_so_and_keeps_what_it_holds(tmp_path: Path) -> None:
+    segment = new_segment(tmp_path / "s", 3)
+    add(segment, b"one")
+    reader = SegmentReader(tmp_path / "s", writable=True)
+    assert not reader.settled
+    reader.settle(Files())
+    reader.close()
+    reader = SegmentReader(tmp_path / "s")
+    assert reader.settled
+    reader.close()
+    assert read(tmp_path / "s") == [b"one"]
+    segment.start(Files(), 4, 5)
+    reader = SegmentReader(tmp_path / "s")
+    assert (reader.sequence, reader.settled) == (4, False)
+    reader.close()
+    segment.close()
+
+
+def test_a_table_of_contents_tells_what_an_entry_holds_without_its_batch(tmp_path: Path) -> None:
+    segment, maker = new_segment(tmp_path / "s"), TableMaker()
+    contents = [Content(bytes(32), "ROOM", 5, None), Content(b"k" * 32, "OTHER", 6, 1_700_000_000_000)]
+    tables = maker.tables(contents)
+    raw, _ = segment.pack(b"unreadable", 0, tables)
+    os.pwrite(segment.fd, raw, segment.end)
+    reader = SegmentReader(tmp_path / "s")
+    (entry,) = reader.entries()
+    assert reader.contents(entry) == contents
+    reader.close()
+    segment.close()
+
+
+def test_a_damaged_table_is_made_up_from_the_records(tmp_path: Path) -> None:
+    segment = new_segment(tmp_path / "s")
+    tables = TableMaker().tables([Content(bytes(32), "ROOM", 7)])
+    raw, _ = segment.pack(packed(7), 0, tables)
+    os.pwrite(segment.fd, raw, segment.end)
+    os.pwrite(segment.fd, b"\xff", segment.end + ENTRY_BYTES + 3)
+    reader = SegmentReader(tmp_path / "s")
+    (entry,) = reader.entries()
+    assert reader.table(entry) is None
+    assert reader.contents(entry) == [Content(bytes(32), "ROOM", 7)]
     reader.close()
     segment.close()
 
@@ -101,7 +200,7 @@ def test_a_preallocated_or_cleared_file_is_not_in_use(tmp_path: Path) -> None:
     segment = new_segment(tmp_path / "used")
     add(segment, b"x")
     segment.close()
-    reader = SegmentReader(tmp_path / "used")
+    reader = SegmentReader(tmp_path / "used", writable=True)
     assert reader.sequence == 1
     reader.clear(Files())
     reader.close()

@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 
 from roost.errors import StorageError
+from roost.storage.contents import Content
 from roost.storage.files import ScriptedFiles
 from roost.storage.segment import HEADER_BYTES, SegmentReader
 from roost.storage.segments import Segments, segment_paths
 
 SIZE = 16 * 1024
+
+
+def pin(segments: Segments, key: bytes, commit: int) -> None:
+    segments.pin([Content(key, "ROOM", commit)])
 
 
 @pytest.fixture
@@ -40,21 +45,21 @@ def test_they_are_preallocated_and_private(segments: Segments, tmp_path: Path) -
 def test_the_oldest_free_one_is_used_first(segments: Segments) -> None:
     for _ in range(3):
         segments.roll(0)
-        segments.pin(b"key", 1)
+        pin(segments, b"key", 1)
     used = list(segments._used)
     segments.let_go(b"key", 1)
     segments.roll(0)
     assert segments.current is used[0]
-    segments.pin(b"key", 2)
+    pin(segments, b"key", 2)
     segments.roll(0)
     assert segments.current is used[1]
 
 
 def test_one_is_free_only_when_all_older_ones_are(segments: Segments) -> None:
     segments.roll(0)
-    segments.pin(b"a", 1)
+    pin(segments, b"a", 1)
     segments.roll(0)
-    segments.pin(b"b", 1)
+    pin(segments, b"b", 1)
     segments.roll(0)
     segments.let_go(b"b", 1)
     assert len(segments._used) == 3
@@ -64,8 +69,8 @@ def test_one_is_free_only_when_all_older_ones_are(segments: Segments) -> None:
 
 def test_a_later_commit_keeps_its_segment(segments: Segments) -> None:
     segments.roll(0)
-    segments.pin(b"a", 1)
-    segments.pin(b"a", 2)
+    pin(segments, b"a", 1)
+    pin(segments, b"a", 2)
     segments.roll(0)
     segments.let_go(b"a", 1)
     assert segments.needed() == {b"a"}
@@ -93,7 +98,7 @@ def test_a_spare_that_is_too_small_waits_for_its_turn(segments: Segments) -> Non
 
 def test_without_room_the_present_one_stays(segments: Segments, files: ScriptedFiles, tmp_path: Path) -> None:
     segments.roll(0)
-    segments.pin(b"a", 1)
+    pin(segments, b"a", 1)
     current = segments.current
     files.refuse_allocate = OSError(errno.ENOSPC, "no space")
     with pytest.raises(OSError, match="no space"):
@@ -105,7 +110,7 @@ def test_without_room_the_present_one_stays(segments: Segments, files: ScriptedF
 def test_few_free_ones_are_kept(segments: Segments, tmp_path: Path) -> None:
     for _ in range(10):
         segments.roll(0)
-        segments.pin(b"a", 1)
+        pin(segments, b"a", 1)
     segments.let_go(b"a", 1)
     segments.roll(0)
     assert len(segment_paths(tmp_path)) <= 5
@@ -124,7 +129,7 @@ def test_a_number_is_never_used_twice(tmp_path: Path, files: ScriptedFiles) -> N
 def test_segments_that_were_not_recovered_are_not_overwritten(tmp_path: Path, files: ScriptedFiles) -> None:
     segments = Segments(tmp_path, SIZE, files)
     segments.roll(0)
-    segments.pin(b"a", 1)
+    pin(segments, b"a", 1)
     segments.close()
     with pytest.raises(StorageError, match="not recovered"):
         Segments(tmp_path, SIZE, files)

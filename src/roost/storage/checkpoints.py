@@ -44,6 +44,15 @@ class Checkpoints:
         self._queue: dict[Writer, None] = {}  # in order; they wait for their pages to move
         self._moving = False
         self._steps: dict[_Step, None] = {}
+        self._afterwards: dict[Writer, list[Callable[[], None]]] = {}
+
+    def after(self, writer: Writer, then: Callable[[], None]) -> bool:
+        """Call back when the checkpoint that runs, or one that is begun now, is over, however it went; false when there
+        is none and none can be begun."""
+        if not writer.checkpointing and writer not in self._queue and not self.begin(writer):
+            return False
+        self._afterwards.setdefault(writer, []).append(then)
+        return True
 
     def begin(self, writer: Writer) -> bool:
         """Begin a checkpoint, now or after those that wait already; false when the writer does not allow it."""
@@ -74,6 +83,8 @@ class Checkpoints:
             del self._queue[writer]
             if writer.may_checkpoint():
                 self._move(writer)
+            else:
+                self._over(writer)
 
     def _move(self, writer: Writer) -> None:
         self._moving = writer.checkpointing = True
@@ -93,6 +104,11 @@ class Checkpoints:
         writer.checkpointing = False
         if succeeded:
             self._finished(writer)
+        self._over(writer)
+
+    def _over(self, writer: Writer) -> None:
+        for then in self._afterwards.pop(writer, []):
+            then()
 
     def _run(self, threads: ThreadPoolExecutor, part: Callable[[], bool], then: Callable[[bool], None]) -> None:
         step = _Step(then)

@@ -1,7 +1,8 @@
 # The host journal: one log on local disk for all objects of a host.
 #
-#  (1) `append` only puts a record in a queue. The journal's own thread takes whatever is queued as one group: packs it,
-#      writes it, and makes it durable with one fdatasync. While it does, the next group gathers.
+#  (1) `append` only puts a record in a queue. What a pass of the owner's loop has put there is handed to the journal's
+#      own thread at the end of that pass. The thread takes whatever is queued as one group: packs it, writes it, and
+#      makes it durable with one fdatasync. While it does, the next group gathers.
 #  (2) The callbacks of a group are called together, in one call that is posted to the owner's loop.
 #  (3) No room: the records that found none fail with StorageFullError, and so does every append until the owner has
 #      seen those failures. Then it is tried again: when there is room again, things go on.
@@ -14,16 +15,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from roost.errors import StorageError, StorageFullError
 from roost.storage.batch import Batch
+from roost.storage.contents import Content, TableMaker
 from roost.storage.files import Files, is_out_of_space, write_all
+from roost.storage.keeper import Keeper
 from roost.storage.log import OnDurable
 from roost.storage.record import Record
 from roost.storage.segment import ENTRY_BYTES, position
-from roost.storage.segments import Segments
+from roost.storage.segments import Segments, nothing
 
 logger = logging.getLogger("roost.storage")
 
@@ -35,10 +38,12 @@ Post = Callable[[Callable[[], None]], None]
 
 
 class LocalLog:
-    """The journal of one host, in a directory that nobody else uses and that was recovered.
+    """The journal of one host, in a directory that nobody else uses and that was surveyed.
 
-    `post` is how the callbacks come back to the owner. `on_rolled` is called there whenever a new segment was begun,
-    with the objects that keep older segments from being used again: bring their files up to date, then `let_go`.
+    `post` is how the callbacks come back to the owner; `soon` has a function called at the end of this pass of the
+    owner's loop, if there is one. `on_rolled` is called there whenever a new segment was begun, with the objects that
+    keep older segments from being used again: bring their files up to date, then `let_go`. `keeper`, `flush` and
+    `needed` are those of Segments.
     """
 
     def __init__(
@@ -47,44 +52,76 @@ class LocalLog:
         *,
         segment_bytes: int,
         post: Post,
+        soon: Post | None = None,
         files: Files | None = None,
         on_rolled: Callable[[set[bytes]], None] = lambda keys: None,
+        keeper: Keeper | None = None,
+        flush: Callable[[], None] = nothing,
+        needed: Mapping[Path, dict[bytes, int]] | None = None,
     ) -> None:
         self._files = files or Files()
-        self._segments = Segments(directory, segment_bytes, self._files)
+        self._segments = Segments(directory, segment_bytes, self._files, keeper=keeper, flush=flush, needed=needed)
         self.epoch = self._segments.epoch
         self._post = post
+        self._soon = soon
         self._on_rolled = on_rolled
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._known = threading.Condition(self._lock)
+        """Notified when the fate of records became known."""
+        self._wake = threading.Lock()
+        """What the thread waits for while it is idle; lighter than a condition, which is locked once more to wake."""
+        self._wake.acquire()
         self._queue: list[tuple[Record, OnDurable]] = []
         self._finished: deque[tuple[OnDurable, StorageError | None]] = deque()
         self._position = 0
         self._settled = 0  # records whose fate is known
-        self._waiting = False
+        self._idle = False
+        self._handing_over = False
         self._closing = False
         self._broken: StorageError | None = None
         self._full: StorageFullError | None = None
         self._durable = 0
+        self._tables = TableMaker()
         self._preparing: threading.Thread | None = None
         try:
             self._segments.roll(0)
         except OSError as error:
-            self._segments.close()
+            self._segments.abandon()
             raise _translated(error, f"no journal can be begun in {directory}") from error
+        self._segments.retire()
         self._thread = threading.Thread(target=self._run, name="roost-journal", daemon=True)
         self._thread.start()
 
     def append(self, record: Record, on_durable: OnDurable) -> int:
-        with self._changed:
+        with self._lock:
             if self._broken is not None or self._full is not None:
                 raise _again(self._broken or self._full)
             if self._closing:
                 raise StorageError("the journal was closed")
             self._position += 1
             self._queue.append((record, on_durable))
-            if self._waiting:
-                self._changed.notify_all()
-            return self._position
+            if self._handing_over:
+                return self._position
+            self._handing_over = True
+        self._hand_over_soon()
+        return self._position
+
+    def _hand_over_soon(self) -> None:
+        if self._soon is not None:
+            try:
+                self._soon(self._hand_over)
+            except RuntimeError:
+                logger.debug("the loop of the journal's owner is closed")
+            else:
+                return
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            self._handing_over = False
+            idle, self._idle = self._idle, False
+        if idle:
+            self._wake.release()
 
     def let_go(self, key: bytes, commit: int) -> None:
         self._segments.let_go(key, commit)
@@ -93,22 +130,29 @@ class LocalLog:
         """The objects whose files should be brought up to date, so that segments can be used again."""
         return self._segments.needed()
 
+    def retire(self) -> None:
+        """Try again what could not be done with segments that nobody needs; blocks for a few writes."""
+        self._segments.retire()
+
     def flush(self) -> None:
-        with self._changed:
+        self._hand_over()
+        with self._known:
             target = self._position
-            self._changed.wait_for(lambda: self._settled >= target)
+            self._known.wait_for(lambda: self._settled >= target)
         self._deliver()
 
     def close(self) -> None:
-        with self._changed:
+        with self._lock:
             self._closing = True
-            self._changed.notify_all()
+        self._hand_over()
         self._thread.join()
         if self._preparing is not None:
             self._preparing.join()
         self._deliver()
         if self._broken is None:
             self._close_files()
+        else:
+            self._segments.abandon()
 
     def _close_files(self) -> None:
         try:
@@ -125,13 +169,14 @@ class LocalLog:
             self._settle(group, landed, error)
 
     def _next_group(self) -> list[tuple[Record, OnDurable]]:
-        with self._changed:
-            self._waiting = True
-            self._changed.wait_for(lambda: self._queue or self._closing)
-            self._waiting = False
-            group = self._queue[:_GROUP_RECORDS_MAX]
-            del self._queue[:_GROUP_RECORDS_MAX]
-            return group
+        while True:
+            with self._lock:
+                if self._queue or self._closing:
+                    group = self._queue[:_GROUP_RECORDS_MAX]
+                    del self._queue[:_GROUP_RECORDS_MAX]
+                    return group
+                self._idle = True
+            self._wake.acquire()
 
     def _write(self, group: list[tuple[Record, OnDurable]]) -> tuple[int, StorageError | None]:
         """How many records of the group are durable now, and what became of the others."""
@@ -139,9 +184,9 @@ class LocalLog:
             return 0, self._broken or self._full
         landed = 0
         try:
-            for batch in _batches(record for record, _ in group):
-                self._land(batch)
-                landed += len(batch.commits)
+            for batch, contents in _batches(record for record, _ in group):
+                self._land(batch, contents)
+                landed += len(contents)
         except StorageError as error:
             return landed, error
         except Exception as error:
@@ -150,30 +195,32 @@ class LocalLog:
             return landed, StorageError(f"the journal is broken: {error!r}")
         return landed, None
 
-    def _land(self, batch: Batch) -> None:
+    def _land(self, batch: Batch, contents: list[Content]) -> None:
         """Make a batch durable."""
         packed = batch.packed()
-        if ENTRY_BYTES + len(packed) > self._segments.current.room:
-            self._roll(ENTRY_BYTES + len(packed))
+        tables = self._tables.tables(contents)
+        size = ENTRY_BYTES + len(tables.contents) + len(tables.echo) + len(packed)
+        if size > self._segments.current.room:
+            self._roll(size)
         segment = self._segments.current
-        entry, chain = segment.pack(packed, self._durable)
+        entry, chain = segment.pack(packed, self._durable, tables)
         self._write_out(entry)
+        self._tables.wrote(segment.sequence, segment.end, len(entry), tables)
         segment.end, segment.chain = segment.end + len(entry), chain
         self._durable = position(segment.sequence, segment.end)
-        for key, commit in batch.commits:
-            self._segments.pin(key, commit)
+        self._segments.pin(contents)
         self._prepare_ahead()
 
     def _settle(self, group: list[tuple[Record, OnDurable]], landed: int, error: StorageError | None) -> None:
         finished = [(callback, None if n < landed else error) for n, (_, callback) in enumerate(group)]
-        with self._changed:
+        with self._known:
             if isinstance(error, StorageFullError):
                 self._full = error
             elif error is not None:
                 self._broken = error
             self._finished.extend(finished)
             self._settled += len(group)
-            self._changed.notify_all()
+            self._known.notify_all()
         self._call_owner(self._deliver)
 
     def _call_owner(self, function: Callable[[], None]) -> None:
@@ -245,20 +292,22 @@ class LocalLog:
             self._admit_again()
 
     def _admit_again(self) -> None:
-        with self._changed:
+        with self._lock:
             if not self._queue and not self._finished and self._settled == self._position:
                 self._full = None
 
 
-def _batches(records: Iterable[Record]) -> Iterator[Batch]:
-    batch = Batch()
+def _batches(records: Iterable[Record]) -> Iterator[tuple[Batch, list[Content]]]:
+    """The records in batches, each with its table of contents."""
+    batch, contents = Batch(), []
     for record in records:
         batch.add(record)
+        contents.append(Content(record.key, record.binding, record.commit, record.alarm))
         if batch.size >= _BATCH_BYTES_MAX:
-            yield batch
-            batch = Batch()
-    if batch.commits:
-        yield batch
+            yield batch, contents
+            batch, contents = Batch(), []
+    if contents:
+        yield batch, contents
 
 
 def _translated(error: OSError, what: str) -> StorageError:

@@ -22,7 +22,7 @@ class Keeper(Protocol):
         """Begin to keep what is in the segment; `done` tells whether it could be."""
 
     def adopt(self, data: Path) -> None:
-        """The objects in this data directory come from a format that kept no history: theirs begins with what they hold.
+        """The objects in this data directory come from a format that kept no history: theirs begins as they are.
 
         Called before any of them is opened, with every journal of the directory empty; blocks. Called again when it was
         interrupted. Raises StorageError or OSError; the directory is then still of the older format.

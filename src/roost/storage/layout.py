@@ -4,6 +4,10 @@ DIR/format                                              the format's version
 DIR/hosts/<slot>/lock                                   held (flock) by the process that owns the slot
 DIR/hosts/<slot>/journal-<n>                            the segments of its journal
 DIR/objects/<binding>/<2 hex digits>/<64>.sqlite        one file per object
+DIR/restores/                                           objects that go back to an earlier commit when they next begin
+DIR/upgrade.lock                                        held (flock) while the directory is brought to this format
+
+Files are for nobody but their user (0600), directories too (0700), whatever the umask is.
 """
 
 from __future__ import annotations
@@ -12,24 +16,30 @@ import errno
 import fcntl
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from roost.errors import DataDirectoryError, InvalidArgumentError
-from roost.storage.files import sync_directory
+from roost.storage.files import Files, sync_directory, write_all
 
-FORMAT = 1
+FORMAT = 2
 _BINDING = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
 class DataDirectory:
-    """The paths of one data directory; made if it is not there, refused if it cannot be used."""
+    """The paths of one data directory; made if it is not there, refused if it cannot be used.
 
-    def __init__(self, path: Path | str) -> None:
+    `upgrade` is called with a directory of the format before this one, and brings it up to date. Without it, such a
+    directory is refused.
+    """
+
+    def __init__(self, path: Path | str, upgrade: Callable[[DataDirectory], None] | None = None) -> None:
         self.path = Path(path)
         try:
-            make_private(self.path / "hosts")
-            make_private(self.path / "objects")
-            self._check_format()
+            for name in ("hosts", "objects", "restores"):
+                make_private(self.path / name)
+            sync_directory(self.path)
+            self._check_format(upgrade)
         except OSError as error:
             raise _unusable(self.path, error) from error
 
@@ -50,16 +60,37 @@ class DataDirectory:
         """The numbers of all hosts that ever ran here."""
         return sorted(int(entry.name) for entry in (self.path / "hosts").iterdir() if entry.name.isdecimal())
 
-    def _check_format(self) -> None:
-        file = self.path / "format"
+    @property
+    def format(self) -> str:
+        """The format that the directory says it has; empty when it is new."""
         try:
-            text = file.read_text().strip()
+            return (self.path / "format").read_text().strip()[:20]
         except FileNotFoundError:
-            _write_durably(file, f"{FORMAT}\n")
-            return
-        if text != str(FORMAT):
+            return ""
+
+    def set_format(self, number: int) -> None:
+        """Say durably which format the directory has."""
+        write_durably(self.path / "format", f"{number}\n".encode())
+
+    def upgrade_lock(self) -> int:
+        """Wait until nobody else upgrades the directory; closing the descriptor lets the next one."""
+        fd = os.open(self.path / "upgrade.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return fd
+
+    def _check_format(self, upgrade: Callable[[DataDirectory], None] | None) -> None:
+        if not self.format:
+            self.set_format(FORMAT)
+        elif self.format == str(FORMAT - 1):
+            if upgrade is None:
+                raise DataDirectoryError(
+                    f"{self.path} has storage format {self.format}; this version of roost reads format {FORMAT}:"
+                    " start it once on this directory, which upgrades it"
+                )
+            upgrade(self)
+        elif self.format != str(FORMAT):
             raise DataDirectoryError(
-                f"{self.path} has storage format {text[:20]!r}; this version of roost reads format {FORMAT}:"
+                f"{self.path} has storage format {self.format!r}; this version of roost reads format {FORMAT}:"
                 " run the version that wrote it, or choose another data directory"
             )
 
@@ -71,7 +102,7 @@ class SlotLock:
         self.number = number
         self.path = directory / "hosts" / str(number)
         try:
-            make_private(self.path)
+            make_durably(self.path)
             self._fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _unusable(directory, error) from error
@@ -94,15 +125,30 @@ class SlotLock:
 
 
 def make_private(path: Path) -> None:
-    """Make a directory, and those above it, for nobody but the user."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make a directory, and those above it that are not there, for nobody but the user. Not durable by itself."""
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    except FileNotFoundError:
+        make_private(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
-def _write_durably(file: Path, text: str) -> None:
+def make_durably(path: Path) -> None:
+    """Make a private directory, in one that is there, whose name survives a power failure."""
+    if not path.is_dir():
+        make_private(path)
+    sync_directory(path.parent)
+
+
+def write_durably(file: Path, content: bytes) -> None:
+    """Put a small file in the place of what is there: after a crash it is there whole, or the one before is."""
     fresh = file.with_name(f"{file.name}.{os.getpid()}.new")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, text.encode())
+        write_all(Files(), fd, content, 0)
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -30,3 +30,12 @@ class Rewinder(Protocol):
         The object's own file and journal are consistent and at rest meanwhile: it is not open. Raises StorageError when
         that is not known any more.
         """
+
+    def commit_at(self, object_id: ObjectId, time_ms: int) -> int:
+        """The number of the object's last commit no later than that; 0 when nothing had been stored by then.
+
+        On any thread, may take long; the object may be open. Raises HistoryError when that is not known any more.
+        """
+
+    def check(self, object_id: ObjectId, commit: int) -> None:
+        """Raises HistoryError when it can be told at once that `state_at` would. On any thread."""

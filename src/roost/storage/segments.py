@@ -1,10 +1,13 @@
-# The segments of one journal: the one that is written to, the older ones that are still needed, the free ones.
+# The segments of one journal: the one that is written to, the older ones that are still needed, those on their way to
+# being free, the free ones.
 #
-#  (1) A segment is free once every object in it let go of it, and all older ones are free too. What is kept is always
-#      the whole end of the journal, so replaying it leads every object to its last commit, whatever its file holds.
-#  (2) Free segments are used again, or removed, oldest first, for the same reason: until then they still carry their
-#      old number, and a crash would have them replayed.
-#  (3) `let_go` and `needed` may be called from any thread; everything else belongs to the thread that writes.
+#  (1) A segment is needed until every object in it let go of it, and all older ones are needed no more either. What is
+#      needed is always the whole end of the journal, so replaying it leads every object to its last commit, whatever
+#      its file holds.
+#  (2) What is needed no more goes through retirement, oldest first, and is free after it.
+#  (3) A journal that was not closed cleanly is begun with what a survey found in it: its old segments are needed like
+#      those of this life, until the objects in them let go.
+#  (4) `let_go` and `needed` may be called from any thread; everything else belongs to the thread that writes.
 """Which segments a journal has, and what becomes of them."""
 
 from __future__ import annotations
@@ -12,10 +15,14 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from roost.errors import StorageError
+from roost.storage.contents import Content
 from roost.storage.files import Files, sync_directory
+from roost.storage.keeper import Keeper, NothingKept
+from roost.storage.retirement import Retirement
 from roost.storage.segment import HEADER_BYTES, Segment, SegmentReader
 
 _FREE_MAX = 3  # kept for use; more are removed
@@ -27,33 +34,65 @@ def segment_paths(directory: Path) -> list[Path]:
     return sorted(directory.glob(f"{_PREFIX}*"))
 
 
-class Segments:
-    """The segments of a journal that was recovered: none is in use at the start."""
+def nothing() -> None:
+    """Nothing else need be durable before a segment is used again."""
 
-    def __init__(self, directory: Path, size: int, files: Files) -> None:
+
+class Segments:
+    """The segments of a journal.
+
+    `needed` are the last commits of the objects in each segment that was not let go in the life before; without it, one
+    that is in use is refused. `keeper` and `flush` are those of the retirement.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        size: int,
+        files: Files,
+        *,
+        keeper: Keeper | None = None,
+        flush: Callable[[], None] = nothing,
+        needed: Mapping[Path, dict[bytes, int]] | None = None,
+    ) -> None:
         self._directory = directory
         self._size = size
         self._files = files
         self._lock = threading.Lock()
         self._used: deque[Segment] = deque()  # oldest first; the last one is written to
-        self._free: deque[Segment] = deque()  # oldest first
+        self._free: deque[Segment] = deque()
         self._spare: Segment | None = None
+        self._retirement = Retirement(keeper or NothingKept(), files, flush, self._freed)
         self._names = 0
         self.epoch = 1
-        self._adopt()
+        self._adopt(needed or {})
         self._sequence = self.epoch << 32  # numbers are never used twice, whatever earlier lives left in the files
 
-    def _adopt(self) -> None:
-        for path in segment_paths(self._directory):
-            reader = SegmentReader(path)
-            self.epoch = max(self.epoch, reader.epoch + 1)
-            in_use = reader.sequence
-            reader.close()
-            if in_use:
-                raise StorageError(f"{path} holds commits that were not recovered; recover the journal before using it")
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            self._free.append(Segment(path, fd, os.fstat(fd).st_size))
-            self._names = max(self._names, int(path.name.removeprefix(_PREFIX)))
+    def _adopt(self, needed: Mapping[Path, dict[bytes, int]]) -> None:
+        for sequence, settled, segment in sorted(map(self._opened, segment_paths(self._directory)), key=_age):
+            self.epoch = max(self.epoch, segment.epoch + 1)
+            segment.sequence = sequence
+            if not sequence:
+                self._free.append(segment)
+            elif settled:
+                self._retirement.add(segment, settled=True)
+            elif segment.path in needed:
+                segment.last.update(needed[segment.path])
+                self._used.append(segment)
+            else:
+                segment.close()
+                raise StorageError(
+                    f"{segment.path} holds commits that were not recovered; recover the journal before using it"
+                )
+
+    def _opened(self, path: Path) -> tuple[int, bool, Segment]:
+        reader = SegmentReader(path)
+        reader.close()
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        segment = Segment(path, fd, os.fstat(fd).st_size)
+        segment.epoch = reader.epoch
+        self._names = max(self._names, int(path.name.removeprefix(_PREFIX)))
+        return reader.sequence, reader.settled, segment
 
     @property
     def current(self) -> Segment:
@@ -72,7 +111,6 @@ class Segments:
             spare = self._prepare(room)
         with self._lock:
             self._used.append(spare)
-            self._collect()
         self._trim()
 
     def prepare_spare(self) -> None:
@@ -80,10 +118,12 @@ class Segments:
         if self._spare is None:
             self._spare = self._prepare(0)
 
-    def pin(self, key: bytes, commit: int) -> None:
-        """The current segment holds this commit."""
+    def pin(self, contents: Iterable[Content]) -> None:
+        """The current segment holds these commits."""
         with self._lock:
-            self._used[-1].last[key] = commit
+            last = self._used[-1].last
+            for content in contents:
+                last[content.key] = content.commit
 
     def let_go(self, key: bytes, commit: int) -> None:
         """Nothing up to `commit` of this object is needed any more."""
@@ -91,26 +131,41 @@ class Segments:
             for segment in self._used:
                 if segment.last.get(key, commit + 1) <= commit:
                     del segment.last[key]
-            self._collect()
+        self.retire()
+
+    def retire(self) -> None:
+        """Have what is needed no more used again; also what could not be before. Blocks for a few writes."""
+        with self._lock:
+            while len(self._used) > 1 and not self._used[0].last:
+                self._retirement.add(self._used.popleft())
+        if self._retirement.waiting:
+            self._retirement.advance()
 
     def needed(self) -> set[bytes]:
-        """The objects that keep segments other than the current one from being free."""
+        """The objects that keep segments other than the current one from being used again."""
         with self._lock:
             return {key for segment in list(self._used)[:-1] for key in segment.last}
 
     def close(self) -> None:
-        """Let go of the files. If nothing in them is needed, say so on disk, so that nothing is replayed."""
-        everything = [*self._free, *self._used, *([self._spare] if self._spare else [])]
-        if not self.needed() and not (self._used and self.current.last):
-            for segment in everything:
-                if segment.sequence:
-                    segment.start(self._files, 0, self.epoch)
-        for segment in everything:
+        """Let go of the files. What nothing in them needs is said so on disk, so that it is not replayed."""
+        while self._used and not self._used[0].last:
+            segment = self._used.popleft()
+            if segment.end > HEADER_BYTES or self._used:
+                self._retirement.add(segment)
+            else:
+                self._free.append(segment)
+        retired = self._retirement.close()
+        unused = [*self._free, *([self._spare] if self._spare else [])]
+        for segment in unused:
+            if segment.sequence:  # it was begun and never written to
+                segment.start(self._files, 0, self.epoch)
+        for segment in [*unused, *retired, *self._used]:
             segment.close()
 
-    def _collect(self) -> None:
-        while len(self._used) > 1 and not self._used[0].last:
-            self._free.append(self._used.popleft())
+    def abandon(self) -> None:
+        """Let go of the files and change nothing in them: they are recovered after the next start."""
+        for segment in [*self._free, *([self._spare] if self._spare else []), *self._retirement.stop(), *self._used]:
+            segment.close()
 
     def _prepare(self, room: int) -> Segment:
         size = max(self._size, HEADER_BYTES + room)
@@ -144,8 +199,12 @@ class Segments:
         with self._lock:
             self._free.appendleft(segment)
 
+    def _freed(self, segment: Segment) -> None:
+        with self._lock:
+            self._free.append(segment)
+
     def _trim(self) -> None:
-        """Remove free segments beyond those worth keeping, oldest first, each durably before the next."""
+        """Remove free segments beyond those worth keeping."""
         while True:
             with self._lock:
                 if len(self._free) <= _FREE_MAX and not any(segment.size > self._size for segment in self._free):
@@ -154,3 +213,7 @@ class Segments:
             segment.close()
             segment.path.unlink()
             sync_directory(self._directory)
+
+
+def _age(adopted: tuple[int, bool, Segment]) -> int:
+    return adopted[0]

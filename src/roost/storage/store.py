@@ -1,11 +1,12 @@
 # The storage of one host: the right to its slot, its journal, and the files of its objects that are open.
 #
-#  (1) Whoever holds the slot's lock is the only one that opens files of its objects. Opening a store recovers the
-#      slot's journal first.
+#  (1) Whoever holds the slot's lock is the only one that opens files of its objects. Opening a store after a crash
+#      reads the slot's journal, not the objects: each is recovered when it is first needed, and all beside the work.
 #  (2) At most `open_databases_max` files stay open, those used last. A file that still has something the journal alone
 #      holds gets a checkpoint before it is closed; one in the middle of a turn or a commit stays open beyond the limit.
 #  (3) Everything here runs on one thread, the loop's, but for the journal's thread and those of the checkpoints.
-#  (4) A clean `close` leaves every file up to date and the journal empty. Anything less is what recovery is for.
+#  (4) A clean `close` leaves every file up to date that was recovered, and nothing in the journal that recovery needs;
+#      what the keeper has not taken over, it takes over after the next start. Anything less is what recovery is for.
 """HostStore: where a host opens the storage of its objects."""
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import apsw
@@ -25,18 +26,25 @@ from roost.limits import DEFAULTS, Limits
 from roost.storage.agenda import Agenda
 from roost.storage.alarms import FailedAlarm
 from roost.storage.checkpoints import Checkpoints
+from roost.storage.contents import Content
 from roost.storage.database import Database
 from roost.storage.files import Files
 from roost.storage.journal import LocalLog
 from roost.storage.keeper import Keeper, NothingKept
 from roost.storage.layout import DataDirectory
 from roost.storage.log import Log
+from roost.storage.object_recovery import ObjectRecovery
 from roost.storage.object_storage import ObjectStorage
+from roost.storage.preparation import Preparation
+from roost.storage.quarantine import Quarantine
 from roost.storage.record import PAGE_BYTES
-from roost.storage.recovery import recover_slot
+from roost.storage.recovery import Recovered, recover_slot, unreadable
+from roost.storage.restores import Restores
 from roost.storage.rewinder import Rewinder
 from roost.storage.sqlite_errors import translated
+from roost.storage.survey import Survey
 from roost.storage.template import Template
+from roost.storage.upgrade import upgrade
 from roost.storage.writer import Writer
 
 
@@ -67,7 +75,7 @@ class HostStore:
     ) -> None:
         self._limits = limits
         self._keeper = keeper or NothingKept()
-        self._rewinder = rewinder
+        self.rewinder = rewinder
         self._clock = clock or SystemClock()
         self._loop = loop or _running_loop()
         self._posted: deque[Callable[[], None]] = deque()
@@ -79,21 +87,61 @@ class HostStore:
         """Told when the earliest alarm of an object is due, or that it has none, once that is durable."""
         self.on_alarm_failed: Callable[[ObjectId, FailedAlarm], None] = lambda *told: self.agenda.alarm_failed(*told)
         """Told of each alarm that was given up, once that is durable."""
-        self._layout = DataDirectory(directory)
+        self._layout = DataDirectory(directory, lambda layout: upgrade(layout, self._keeper))
         self._lock = self._layout.slot(slot)
         agenda: Agenda | None = None
         try:
             agenda = self.agenda = self._open_agenda(owns or _own_all)
             """When which object is to be rung."""
-            self.recovered = recover_slot(self._layout, self._lock.path)
-            """What had to be recovered when the store was opened."""
-            self._log = log or self._open_journal(files)
+            self._recovery: ObjectRecovery | None = None
+            self.recovered, self._log = self._begin(log, files)
+            """What had to be recovered when the store was opened, and perhaps still has to be."""
         except BaseException:
             if agenda is not None:
                 agenda.close()
             self._lock.release()
             raise
         self._checkpoints = Checkpoints(self.post, self._checkpointed)
+        self._quarantine = Quarantine(self._layout.path)
+        self._restores = Restores(self._layout.path)
+        self._preparation = Preparation(
+            self,
+            recovery=self._recovery,
+            restores=self._restores,
+            quarantine=self._quarantine,
+            rewinder=rewinder,
+            log=self._log,
+            clock=self._clock,
+        )
+        self._recover_beside(self._recovery)
+
+    def _begin(self, log: Log | None, files: Files | None) -> tuple[Recovered, Log]:
+        """Read the journal that was found, and begin the one of this life."""
+        if log is not None:
+            return recover_slot(self._layout, self._lock.path, replay=self._replay), log
+        try:
+            survey = Survey(self._lock.path)
+        except OSError as error:
+            raise unreadable(self._lock.path, error) from error
+        try:
+            self.agenda.replay(survey.last_contents())
+            journal = self._open_journal(files, survey.needed)
+        except BaseException:
+            survey.close()
+            raise
+        if survey.objects:
+            self._recovery = ObjectRecovery(self._layout, survey, journal.let_go, files)
+        else:
+            survey.close()
+        return Recovered(len(survey.objects), survey.commits), journal
+
+    def _recover_beside(self, recovery: ObjectRecovery | None) -> None:
+        if recovery is not None:
+            recovery.start()
+
+    def _replay(self, contents: Iterable[Content]) -> None:
+        self.agenda.replay(contents)
+        self.agenda.flush()
 
     def _open_agenda(self, owns: Callable[[bytes], bool]) -> Agenda:
         objects = self._layout.path / "objects"
@@ -103,13 +151,17 @@ class HostStore:
         for writer in self._writers.values():
             yield ObjectId(writer.key, writer.binding, writer.name), writer.alarm
 
-    def _open_journal(self, files: Files | None) -> LocalLog:
+    def _open_journal(self, files: Files | None, needed: Mapping[Path, dict[bytes, int]]) -> LocalLog:
         return LocalLog(
             self._lock.path,
             segment_bytes=self._limits.journal_segment_bytes,
             post=self.post,
+            soon=None if self._loop is None else self._soon,
             files=files,
             on_rolled=self._bring_up_to_date,
+            keeper=self._keeper,
+            flush=self.agenda.flush,
+            needed=needed,
         )
 
     def open(self, object_id: ObjectId) -> ObjectStorage:
@@ -129,14 +181,84 @@ class HostStore:
             return writer
         if self._closed:
             raise StorageError("the store was closed")
-        path = self._layout.object_path(object_id.binding, object_id.key)
-        if not create and not Database.exists(path):
+        path = self.path(object_id)
+        self._check(object_id.key)
+        if not create and not self._exists(path):
             return None
         writer = self._open_writer(object_id, path)
         self._writers[object_id.key] = writer
         self.agenda.opened(object_id, writer.alarm)
         self._make_room()
         return writer
+
+    def _exists(self, path: Path) -> bool:
+        try:
+            return Database.exists(path)
+        except OSError as error:
+            raise translated(error, path, self._limits.object_bytes_max) from error
+
+    def path(self, object_id: ObjectId) -> Path:
+        """Where the file of an object is, or would be."""
+        return self._layout.object_path(object_id.binding, object_id.key)
+
+    def _check(self, key: bytes) -> None:
+        """See to it that an object's file may be opened. Raises StorageError."""
+        self._preparation.check(key)
+        if self._recovery is not None and self._recovery.waits(key):
+            self._recovery.recover(key)
+        self._quarantine.check(key)
+
+    # Before a life.
+
+    def prepare(self, object_id: ObjectId, ready: Callable[[StorageError | None], None]) -> bool:
+        """Whether the object can be opened now; else `ready` is called on the loop, once, when it can be, or why not.
+
+        To be called at the beginning of each life: this is when an object is taken back to its past, where that was
+        planned, and when one that a crash left behind is recovered without holding up the others.
+        """
+        return self._preparation.prepare(object_id, ready)
+
+    def plan_restore(self, object_id: ObjectId, commit: int) -> int:
+        """Have an object go back to what it held after `commit` when its next life begins; durable on return.
+
+        The number of the commit that will do it: going back to the one before it undoes the restore. What is committed
+        until then counts on below that number. Raises StorageError.
+        """
+        writer = self.writer(object_id, create=False)
+        try:
+            number = self._restores.plan(object_id, commit, above=0 if writer is None else writer.highest)
+        except OSError as error:
+            raise StorageError(f"the restore of object {object_id} cannot be noted: {error}") from error
+        if writer is not None:
+            writer.below = number
+        return number
+
+    def close_file(self, object_id: ObjectId, then: Callable[[StorageError | None], None]) -> None:
+        """Bring an object's file up to date and close it, then call back; with the error, where that cannot be done."""
+        writer = self._writers.get(object_id.key)
+        if writer is None:
+            then(None)
+        elif writer.failure is not None:
+            then(type(writer.failure)(*writer.failure.args))
+        elif not writer.settled:
+            writer.when_durable(lambda error: self.post(lambda: self.close_file(object_id, then)))
+        elif writer.up_to_date and not writer.in_turn:
+            self._drop(writer)
+            then(None)
+        elif not self._checkpoints.after(writer, lambda: self._close_checkpointed(writer, object_id, then)):
+            then(StorageError(f"the file of object {object_id} is in use and cannot be closed"))
+
+    def _close_checkpointed(
+        self, writer: Writer, object_id: ObjectId, then: Callable[[StorageError | None], None]
+    ) -> None:
+        if writer.settled and not writer.up_to_date and writer.failure is None:
+            then(StorageError(f"the file of object {object_id} could not be brought up to date"))
+        else:
+            self.close_file(object_id, then)
+
+    def restored(self, object_id: ObjectId, alarm: int | None) -> None:
+        """An object was taken back to its past; this is when its earliest alarm is due."""
+        self.alarm_is_due(object_id, alarm)
 
     def open_writer(self, object_id: ObjectId) -> Writer | None:
         """The file of an object, if it is open now."""
@@ -151,9 +273,12 @@ class HostStore:
         size_max = self._limits.object_bytes_max
         try:
             database = Database(path, self._template, size_max // PAGE_BYTES)
-            return Writer(object_id, database, self._log, self._clock, size_max, self._settled, self.alarm_is_due)
+            writer = Writer(object_id, database, self._log, self._clock, size_max, self._settled, self.alarm_is_due)
         except (apsw.Error, OSError) as error:
             raise translated(error, path, size_max) from error
+        planned = self._restores.pending(object_id.key)
+        writer.below = None if planned is None else planned.number
+        return writer
 
     # Alarms.
 
@@ -221,6 +346,10 @@ class HostStore:
             self._posted.append(function)
             self._posting.notify_all()
 
+    def _soon(self, function: Callable[[], None]) -> None:
+        assert self._loop is not None, "only asked for where there is one"
+        self._loop.call_soon(function)
+
     def settle(self) -> None:
         """Wait until the fate of every commit is known and no checkpoint runs, and call the callbacks; blocks."""
         while True:
@@ -228,8 +357,18 @@ class HostStore:
                 self._posted.popleft()()
             self._log.flush()
             self._checkpoints.wait()
-            if not self._posted:
+            if not self._preparation.wait() and not self._posted:
                 return
+
+    def wait_until_recovered(self) -> None:
+        """Wait until no object waits for its recovery, or it is put off because something goes wrong; blocks."""
+        if self._recovery is not None:
+            self._recovery.wait()
+
+    @property
+    def waiting_for_recovery(self) -> int:
+        """How many objects a crash left behind that are not recovered yet."""
+        return 0 if self._recovery is None else self._recovery.waiting
 
     def checkpoint(self) -> None:
         """Bring every file up to date that can be; blocks. For tools and tests."""
@@ -243,6 +382,9 @@ class HostStore:
         if self._closed:
             return
         self._closed = True
+        self._preparation.close()
+        if self._recovery is not None:
+            self._recovery.close()
         self.settle()
         for writer in self._writers.values():
             writer.undo(writer.database.mark)
@@ -253,6 +395,7 @@ class HostStore:
         self._checkpoints.close()
         for writer in list(self._writers.values()):
             self._drop(writer)
+        self._keeper.close()
         self._log.close()
         self.agenda.close()
         self._lock.release()

@@ -32,6 +32,7 @@ _REBASE_AFTER = 1 << (_NUMBER_BITS - 1)
 _META = """
     SELECT key, value FROM _roost_meta UNION ALL SELECT name, 1 FROM sqlite_schema WHERE name = '_roost_alarms'
 """
+_SOON = 16 << _NUMBER_BITS  # milliseconds; no file is closed and made anew within so few
 
 
 class Pending(msgspec.Struct):
@@ -81,6 +82,8 @@ class Writer:
         """Whether a checkpoint is wanted as soon as one is possible."""
         self.was_reset = False
         """Whether everything was deleted at some time since the file was opened."""
+        self.below: int | None = None
+        """The number of the commit that will take the object back to its past; those before it must be smaller."""
         self.alarm_changed = False
         """Whether the open transaction may have changed when the earliest alarm is due: whoever changes it says so."""
         self.failure: StorageError | None = None
@@ -145,8 +148,21 @@ class Writer:
         """The next commit's number, and whether it is a new base, to be kept in the file."""
         if self._stamped and self.number - self._base < _REBASE_AFTER:
             return self.number + 1, False
-        past_former_life = self._base + (1 << _NUMBER_BITS)
-        return max(past_former_life, self.number + 1, self._clock.now_ms() << _NUMBER_BITS), True
+        now = self._clock_number() if self.below is None else 0
+        return max(self._past_former_life(), self.number + 1, now), True
+
+    def _clock_number(self) -> int:
+        return self._clock.now_ms() << _NUMBER_BITS
+
+    def _past_former_life(self) -> int:
+        return self._base + (1 << _NUMBER_BITS)
+
+    @property
+    def highest(self) -> int:
+        """No commit so far, of this life of the file or of those before it, has a greater number."""
+        if self.number or not self._base:
+            return self.number
+        return self._past_former_life()
 
     def _stamp(self, number: int) -> None:
         """Put into this commit what the file must know of its object; see (1)."""
@@ -251,10 +267,15 @@ class Writer:
         self._log.let_go(self.key, number)
         self.checkpointed = number
 
+    def _may_be_forgotten(self) -> bool:
+        """Whether nothing is stored, and the clock alone makes the next number greater than all before; see (1)."""
+        soon = self._clock_number() + _SOON
+        return self.below is None and self.highest < soon and self.database.is_empty()
+
     def close(self) -> None:
         """Close the file; remove it when nothing was ever committed, or nothing since everything was deleted."""
         healthy = self.settled and self.failure is None
-        if healthy and (not self.database.born or (self.was_reset and self.database.is_empty())):
+        if healthy and (not self.database.born or (self.was_reset and self._may_be_forgotten())):
             self.database.remove()
         else:
             self.database.close()
