@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from roost.config import KEYS, Assets, Settings, find_pyproject, load
+from roost.config import KEYS, Assets, Backup, Settings, find_pyproject, load
 from roost.errors import ConfigurationError
 from roost.limits import DEFAULTS, Limits
 
@@ -246,3 +246,33 @@ def test_no_app_and_an_app_that_is_not_there_are_clear_errors(tmp_path: Path) ->
 def test_the_page_on_configuration_has_every_key() -> None:
     page = (Path(__file__).parent.parent / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(KEYS)
+
+
+def test_a_backup_goes_to_a_directory_beside_the_file_that_names_it(project: Path) -> None:
+    write(project, '[tool.roost.backup]\ntarget = "copies"\nevery = 2\n')
+    assert load(project / "app.py", environ={}).backup == Backup(target=str(project / "copies"), every=2)
+
+
+def test_a_backup_goes_to_a_bucket(project: Path) -> None:
+    write(project, '[tool.roost.backup]\ntarget = "s3://bucket/prefix"\nendpoint = "http://127.0.0.1:9000"\n')
+    environ = {"ROOST_BACKUP_KEEP": "3", "ROOST_BACKUP_REGION": "eu-1"}
+    expected = Backup(target="s3://bucket/prefix", endpoint="http://127.0.0.1:9000", keep=3, region="eu-1")
+    assert load(project / "app.py", environ=environ).backup == expected
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("every = 1", "`backup.target` is missing"),
+        ('target = ""', "`backup.target` must be a directory, or s3://bucket/prefix"),
+        ('target = "gs://bucket"', "`backup.target` must be a directory, or s3://bucket/prefix"),
+        ('target = "x"\nevery = 0', "`backup.every` must be a number of seconds above 0"),
+        ('target = "x"\nfull_every = "daily"', "`backup.full_every` must be a number of seconds"),
+        ('target = "x"\nkeep = 0', "`backup.keep` must be a whole number, 1 or more"),
+        ('target = "x"\nprefix = "y"', "`backup.prefix` is not a setting"),
+    ],
+)
+def test_a_backup_that_cannot_be_is_refused(project: Path, toml: str, words: str) -> None:
+    write(project, f"[tool.roost.backup]\n{toml}\n")
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        load(project / "app.py", environ={})

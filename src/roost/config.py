@@ -59,6 +59,22 @@ class Tls(Struct, frozen=True, kw_only=True):
     keyfile: str
 
 
+class Backup(Struct, frozen=True, kw_only=True):
+    """`[tool.roost.backup]`: every few seconds, what was committed since goes to `target`."""
+
+    target: str
+    """A directory, or `s3://bucket/prefix`; credentials come from the environment, as `AWS_ACCESS_KEY_ID` and so on."""
+    every: Annotated[float, Meta(gt=0, le=86_400)] = 5.0
+    """Seconds between two shipments: what the loss of the disk can cost."""
+    full_every: Annotated[float, Meta(gt=0, le=31_536_000)] = 86_400.0
+    """Seconds between two snapshots: what has to be replayed when a backup is led back."""
+    keep: Annotated[int, Meta(ge=1)] = 7
+    """Snapshots that stay, and all that was shipped since the oldest of them."""
+    endpoint: str | None = None
+    """Of an S3-compatible service that is not Amazon's: its URL."""
+    region: str | None = None
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that can be set, with its default; `load` reads and checks it."""
 
@@ -78,6 +94,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: Limits = DEFAULTS
     assets: Assets | None = None
     tls: Tls | None = None
+    backup: Backup | None = None
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks whose `X-Forwarded-*` headers are believed."""
     log_level: LogLevel = "info"
@@ -98,9 +115,17 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 _CLASS = re.compile(r"([^\W\d]\w*(\.[^\W\d]\w*)*:)?[^\W\d]\w*")
-_TABLES: dict[str, type[Struct]] = {"limits": Limits, "assets": Assets, "tls": Tls}
+_TABLES: dict[str, type[Struct]] = {"limits": Limits, "assets": Assets, "tls": Tls, "backup": Backup}
 _OPEN_TABLES = ("bindings", "vars")
-_PATHS = {("app",), ("data",), ("assets", "directory"), ("tls", "certfile"), ("tls", "keyfile")}
+_PATHS = {
+    ("app",),
+    ("data",),
+    ("assets", "directory"),
+    ("tls", "certfile"),
+    ("tls", "keyfile"),
+    ("backup", "target"),
+}
+_URL = "://"
 KEYS = tuple(name for name in Settings.__struct_fields__ if name != "pyproject")
 _TYPES = get_type_hints(Settings, include_extras=True)
 _EXPECTED = {
@@ -112,6 +137,10 @@ _EXPECTED = {
     "debug": "true or false",
     "trusted_proxies": "a list of IP addresses or networks, such as ['10.0.0.0/8']",
     "assets.not_found": "the name of a file below assets.directory",
+    "backup.target": "a directory, or s3://bucket/prefix",
+    "backup.every": "a number of seconds above 0, up to 86400",
+    "backup.full_every": "a number of seconds above 0, up to 31536000",
+    "backup.keep": "a whole number, 1 or more",
 }
 
 
@@ -301,7 +330,7 @@ def _read_value(path: tuple[str, ...], value: Any, kind: Any, layer: Layer) -> A
     except (msgspec.ValidationError, ValueError) as error:
         expected = _EXPECTED.get(key) or _expected(kind)
         raise ConfigurationError(f"{layer.source}: `{key}` must be {expected}, got {given!r}") from error
-    return str((layer.base / read).absolute()) if path in _PATHS else read
+    return str((layer.base / read).absolute()) if path in _PATHS and _URL not in read else read
 
 
 def _expected(kind: Any) -> str:
@@ -352,6 +381,12 @@ def _check_text(text: Any) -> None:
         raise ValueError(text)
 
 
+def _check_backup(value: Any) -> None:
+    _check_text(value)
+    if isinstance(value, str) and _URL in value and not value.startswith(("s3://", "http://", "https://")):
+        raise ValueError(value)
+
+
 _CHECKS: dict[str, Callable[[Any], None]] = {
     "limits": _check_number,
     "trusted_proxies": _check_networks,
@@ -360,4 +395,5 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
     "data": _check_text,
     "assets": _check_text,
     "tls": _check_text,
+    "backup": _check_backup,
 }

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from roost.cli.ps import _duration, render
 from roost.meter import Meter
-from roost.supervisor.report import GatewayReport, HostReport, ObjectReport, ProcessReport, SystemReport
+from roost.supervisor.report import BackupReport, GatewayReport, HostReport, ObjectReport, ProcessReport, SystemReport
 
 
 def an_object(name: str, *, state: str = "awake", sockets: int = 0, pinned_by: list[str] | None = None) -> ObjectReport:
@@ -96,3 +96,16 @@ def test_the_awake_come_first_and_what_is_left_out_is_counted() -> None:
 )
 def test_a_duration_has_two_digits(seconds: float, text: str) -> None:
     assert _duration(seconds) == text
+
+
+def a_backup(**fields: object) -> ProcessReport:
+    report = {"target": "s3://b/p", "doing": "waiting", "behind_seconds": 2.5, "shipped_bytes": 1, "snapshot": "1"}
+    report |= {"error": "", "resident_bytes": 2**20} | fields
+    return ProcessReport("backup", 0, 13, "serving", 1.0, backup=BackupReport(**report))  # type: ignore[arg-type]
+
+
+def test_a_backup_is_shown_with_how_far_behind_it_is() -> None:
+    assert "s3://b/p is 2.5 s behind, waiting" in shown(a_backup())
+    assert "s3://b/p is 2.5 s behind, taking a snapshot" in shown(a_backup(doing="snapshot"))
+    failing = a_backup(doing="failing", behind_seconds=200.0, error="s3://b/p cannot be reached: timed out")
+    assert "s3://b/p is 3 min behind: s3://b/p cannot be reached: timed out" in shown(failing)

@@ -70,6 +70,9 @@ for line in lines:
                 number=message["number"],
                 report={"app": does, "objects": [], "peers": 1, "resident_bytes": 2},
             )
+        case "ask" if start["role"] == "backup":
+            report = {"target": "t", "doing": "waiting", "behind_seconds": 1, "shipped_bytes": 2, "snapshot": ""}
+            say(type="answer", number=message["number"], report={**report, "error": "", "resident_bytes": 3})
         case "ask":
             report = {"sockets": 2, "hosts": 1, "resident_bytes": 4}
             say(type="answer", number=message["number"], report=report)

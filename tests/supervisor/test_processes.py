@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from roost.config import Backup
 from roost.supervisor.address import reserve
 from roost.supervisor.child import ChildFailedError
 from roost.supervisor.messages import Sockets
@@ -61,6 +62,24 @@ async def test_hosts_finish_before_gateways_close_their_sockets(processes: Proce
     assert steps.count(("gateway", "drain")) == 2
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", int(processes.url.rpartition(":")[2]))
+
+
+async def test_a_backup_begins_with_the_others_and_ends_after_the_hosts(shop: Any, fake: tuple[str, ...]) -> None:
+    settings = msgspec.structs.replace(shop.settings, backup=Backup(target="/copies"))
+    with contextlib.closing(reserve("127.0.0.1", 0, 1)) as address:
+        processes = Processes(lambda: settings, address, Sockets(str(shop.data)), shop.told, command=fake)
+        try:
+            await processes.begin()
+            backup = (await processes.report()).processes[-1]
+            assert (backup.role, backup.state) == ("backup", "serving")
+            assert backup.backup is not None
+            assert backup.backup.target == "t"
+            await processes.end(60)
+        finally:
+            await processes.kill()
+    steps = [(step.split()[0], step.split()[3]) for step in shop.steps()]
+    assert steps.index(("host", "drain")) < steps.index(("backup", "stop"))
+    assert ("backup", "drain") not in steps
 
 
 async def test_a_host_that_cannot_begin_ends_the_beginning(processes: Processes, shop: Any) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 import msgspec
+import zstandard
 
 from roost.backup.target import Sink, Target, read_bytes
 from roost.errors import BackupError
@@ -26,6 +27,7 @@ _MAGIC = b"ROOSTPK1"
 _FRAME = struct.Struct("<III")
 _FOOTER = struct.Struct("<QQI8s")
 _LEVEL = 1  # as the journal: the higher ones take several times as long for a few per cent
+_decompress = zstandard.ZstdDecompressor().decompress
 
 
 class Copy(msgspec.Struct, frozen=True, array_like=True):
@@ -62,6 +64,7 @@ class PackWriter:
         """Written so far."""
         self._sink = sink
         self._pause = pause
+        self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
         self._write(_MAGIC)
 
     def add(self, binding: str, key: bytes, stamp: int, size: int, file: IO[bytes]) -> Copy:
@@ -80,12 +83,12 @@ class PackWriter:
     def finish(self) -> None:
         """Write the index."""
         start = self.bytes
-        index = zlib.compress(msgspec.msgpack.encode(self.copies), _LEVEL)
+        index = self._compress(msgspec.msgpack.encode(self.copies))
         self._write(index)
         self._write(_FOOTER.pack(start, len(index), zlib.crc32(index), _MAGIC))
 
     def _write_frame(self, raw: bytes) -> None:
-        packed = zlib.compress(raw, _LEVEL) if raw else b""
+        packed = self._compress(raw) if raw else b""
         self._write(_FRAME.pack(len(raw), len(packed), zlib.crc32(packed)) + packed)
 
     def _write(self, data: bytes) -> None:
@@ -105,7 +108,7 @@ def read_index(target: Target, name: str) -> list[Copy]:
     index = read_bytes(target, name, start, length)
     if zlib.crc32(index) != crc:
         raise _damaged(target, name, "its index does not match its checksum")
-    return msgspec.msgpack.decode(zlib.decompress(index), type=list[Copy])
+    return msgspec.msgpack.decode(_decompress(index), type=list[Copy])
 
 
 class PackReader:
@@ -130,7 +133,7 @@ class PackReader:
             packed = self._take(packed_bytes, end)
             if zlib.crc32(packed) != crc:
                 raise self._damaged("a frame does not match its checksum")
-            yield zlib.decompress(packed)
+            yield _decompress(packed)
         if self._at != end:
             raise self._damaged("a copy ends too early")
 

@@ -53,14 +53,17 @@ class Shipped(msgspec.Struct):
 
 
 class Shipper:
-    """Ships into a series; `ends` says up to where, by host. `pause` is called now and then, between two steps."""
+    """Ships into a series; `ends` says up to where, by host. `spool` is a directory for what is on its way.
+
+    `pause` is called now and then, between two steps.
+    """
 
     def __init__(self, data: Path, series: Series, spool: Path, pause: Callable[[], None] = lambda: None) -> None:
         self.series = series
+        self.spool = spool
         self.ends: dict[int, int] = {}
         self._data = data
         self._shelf = Shelf(data)
-        self._spool = spool
         self._pause = pause
         self._number = 0
 
@@ -127,7 +130,7 @@ class Shipper:
     @contextlib.contextmanager
     def _archive(self, shipment: Shipment, part: list[LiveEntry]) -> Iterator[Path]:
         self._number += 1
-        path = self._spool / f"{self._number}.archive"
+        path = self.spool / f"{self._number}.archive"
         writer = ArchiveWriter(path, slot=shipment.slot, sequence=part[-1].sequence)
         try:
             for entry in part:

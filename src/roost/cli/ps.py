@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from roost.supervisor.report import ObjectReport, ProcessReport, SystemReport
+from roost.supervisor.report import BackupReport, ObjectReport, ProcessReport, SystemReport
 
 OBJECTS_MAX = 50
 """Rows of the table of objects, those awake first; `--json` has all."""
@@ -31,7 +31,7 @@ def _objects(report: SystemReport) -> list[tuple[int, ObjectReport]]:
 def _processes(processes: list[ProcessReport]) -> Table:
     table = _table("process", "pid", "state", "for", "memory", "holds")
     for process in processes:
-        told = process.host or process.gateway
+        told = process.host or process.gateway or process.backup
         memory = f"{told.resident_bytes / 2**20:.0f} MiB" if told else ""
         name = f"{process.role} {process.number}"
         age = _duration(process.age_seconds)
@@ -42,11 +42,20 @@ def _processes(processes: list[ProcessReport]) -> Table:
 def _holds(process: ProcessReport) -> str:
     if process.gateway:
         return _count(process.gateway.sockets, "socket")
+    if process.backup:
+        return _backup(process.backup)
     if process.host:
         awake = sum(one.state != "hibernated" for one in process.host.objects)
         asleep = len(process.host.objects) - awake
         return f"{_count(awake, 'object')} awake" + (f", {asleep} asleep with sockets" if asleep else "")
     return ""
+
+
+def _backup(backup: BackupReport) -> str:
+    behind = f"{backup.target} is {_duration(backup.behind_seconds)} behind"
+    if backup.error:
+        return f"{behind}: {backup.error}"
+    return f"{behind}, {'taking a snapshot' if backup.doing == 'snapshot' else backup.doing}"
 
 
 def _table_of(objects: list[tuple[int, ObjectReport]]) -> Table:

@@ -1,4 +1,4 @@
-"""`python -m roost.node host|gateway`: a child of the supervisor, which says the rest over standard input."""
+"""`python -m roost.node host|gateway|backup`: a child of the supervisor, which says the rest over standard input."""
 
 from __future__ import annotations
 

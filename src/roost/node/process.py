@@ -7,7 +7,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import setproctitle
 
@@ -15,11 +15,25 @@ from roost.errors import AppLoadError, ConfigurationError, LinkError, RoostError
 from roost.node.channel import ORPHAN_SPARE_SECONDS, ORPHANED, Channel, take_standard_input
 from roost.node.logs import log_to_stderr
 from roost.node.raised import raised_from
-from roost.supervisor.messages import Answer, Ask, Drain, Failed, Ping, Pong, Ready, Serve, Serving, Start, Stop
+from roost.supervisor.messages import (
+    Answer,
+    Ask,
+    Done,
+    Drain,
+    Failed,
+    Order,
+    Ping,
+    Pong,
+    Ready,
+    Serve,
+    Serving,
+    Start,
+    Stop,
+)
 
 
 class Role(Protocol):
-    """A gateway or a host, prepared: the app is imported, the certificate is read, nothing is served yet."""
+    """A gateway, a host or a backup, prepared: the app is imported, the certificate is read, nothing is served yet."""
 
     async def serve(self) -> None:
         """Take up the work."""
@@ -34,6 +48,15 @@ class Role(Protocol):
         """For `roost ps`."""
 
 
+@runtime_checkable
+class Obedient(Protocol):
+    """A role that takes orders about objects."""
+
+    def obey(self, what: str, arguments: dict[str, Any]) -> Any:
+        """Do it; ANOTHERS when the object is another host's. Raises RoostError when it cannot be done."""
+
+
+ANOTHERS: Any = object()
 Prepare: TypeAlias = Callable[[Start], Role]
 
 
@@ -86,6 +109,10 @@ def _prepare_of(role: str) -> Prepare:
         from roost.node.host_process import HostProcess
 
         return HostProcess
+    if role == "backup":
+        from roost.node.backup_process import BackupProcess
+
+        return BackupProcess
     from roost.node.gateway_process import GatewayProcess
 
     return GatewayProcess
@@ -112,6 +139,8 @@ async def converse(role: Role, channel: Channel) -> int:
                     channel.say(Pong())
                 case Ask(number):
                     channel.say(Answer(number, role.report() if serving else None))
+                case Order(number, what, arguments):
+                    channel.say(Answer(number, obeyed(role, what, arguments) if serving else None))
                 case Drain(seconds, replaced) if serving:
                     if await role.drain(seconds, replaced=replaced):
                         return 0
@@ -121,6 +150,17 @@ async def converse(role: Role, channel: Channel) -> int:
                 case Drain() | Stop():
                     return 0
     return 0
+
+
+def obeyed(role: Role, what: str, arguments: dict[str, Any]) -> Done | None:
+    """What became of an order; None where it is another's."""
+    if not isinstance(role, Obedient):
+        return None
+    try:
+        value = role.obey(what, arguments)
+    except RoostError as error:
+        return Done(error=str(error))
+    return None if value is ANOTHERS else Done(value)
 
 
 def failed_from(error: Exception) -> Failed:

@@ -8,7 +8,7 @@ import itertools
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from roost.errors import RoostError
@@ -18,6 +18,7 @@ from roost.supervisor.messages import (
     Ask,
     ControlError,
     Failed,
+    Order,
     Ping,
     Pong,
     Ready,
@@ -89,11 +90,18 @@ class Child:
 
     async def ask(self, seconds: float) -> Any:
         """Its report; None where it does not answer in time, or is gone."""
+        return await self._answer_to(Ask, seconds)
+
+    async def order(self, seconds: float, what: str, arguments: dict[str, Any]) -> Any:
+        """What it says to an order, see `Order`; None where it does not answer in time, or is gone."""
+        return await self._answer_to(lambda number: Order(number, what, arguments), seconds)
+
+    async def _answer_to(self, question: Callable[[int], ToChild], seconds: float) -> Any:
         if not self.alive:
             return None
         number = next(self._numbers)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
-        self.tell(Ask(number))
+        self.tell(question(number))
         try:
             async with asyncio.timeout(seconds):
                 return await answer

@@ -24,7 +24,7 @@ from roost.supervisor.slot import Slot
 from roost.supervisor.tasks import cancel
 from roost.supervisor.watch import Watch, forget_bytecode
 
-FIXED = ("host", "port", "data", "hosts", "gateways", "assets", "tls", "trusted_proxies")
+FIXED = ("host", "port", "data", "hosts", "gateways", "assets", "tls", "backup", "trusted_proxies")
 """Settings that gateways or the supervisor hold, and which a new version of the app does not change."""
 _GOES_ON = "the previous version goes on serving"
 

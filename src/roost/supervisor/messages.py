@@ -11,11 +11,14 @@ Standard input is a Unix socket pair, so that it carries both directions and sta
 #      exits.
 #  (3) On `Drain` a host takes nothing new, finishes, says goodbye to its peers, closes its store and exits with status
 #      0; a gateway stops accepting, and stays.
-#  (4) On `Stop` a gateway closes its sockets and exits with status 0; a host does as on `Drain`.
+#  (4) On `Stop` a gateway closes its sockets and exits with status 0; a host does as on `Drain`; a backup ships what
+#      was committed by then and exits with status 0.
 #  (5) The end of the stream means that the other side is gone: a child then stops by itself, in order.
 #  (6) `Ask` is answered by one `Answer` with the same number, at any time after `Serving`.
 #  (7) `Ping` is answered by `Pong`, from `Serving` until `Drain` or `Stop`, on the loop that does the work: a child
 #      that does not answer does not work either, and is killed.
+#  (8) `Order` is answered by one `Answer` with the same number, whose report is a `Done`; null where the child does not
+#      serve, or the object that it is about is another's.
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ class Raised(msgspec.Struct, frozen=True):
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
     role: str
-    """`gateway` or `host`."""
+    """`gateway`, `host` or `backup`."""
     number: int
     settings: Settings
     sockets: Sockets
@@ -95,6 +98,14 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
 
 class Ask(msgspec.Struct, frozen=True, tag="ask"):
     number: int
+
+
+class Order(msgspec.Struct, frozen=True, tag="order"):
+    """Something that the host of an object is to do: `restore`, with `binding`, `id` and `commit`, or `end_life`."""
+
+    number: int
+    what: str
+    arguments: dict[str, Any]
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
@@ -127,7 +138,15 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     report: Any
 
 
-ToChild: TypeAlias = Start | Serve | Drain | Stop | Ask | Ping
+class Done(msgspec.Struct, frozen=True):
+    """What became of an order."""
+
+    value: Any = None
+    error: str = ""
+    """Why it was not done."""
+
+
+ToChild: TypeAlias = Start | Serve | Drain | Stop | Ask | Order | Ping
 FromChild: TypeAlias = Ready | Serving | Failed | Answer | Pong
 
 _ENCODER = msgspec.json.Encoder()

@@ -37,8 +37,24 @@ class GatewayReport(msgspec.Struct, frozen=True):
     resident_bytes: int
 
 
+class BackupReport(msgspec.Struct, frozen=True):
+    """How the continuous backup stands."""
+
+    target: str
+    doing: str
+    """`starting`, `waiting`, `shipping`, `snapshot`, or `failing`."""
+    behind_seconds: float
+    """The age of the moment up to which everything is in the target."""
+    shipped_bytes: int
+    snapshot: str
+    """The last one that is whole; empty where there is none yet."""
+    error: str
+    """Why it fails now."""
+    resident_bytes: int
+
+
 class ProcessReport(msgspec.Struct, frozen=True):
-    """A process of the system; `host` or `gateway` is None where it has not answered."""
+    """A process of the system; `host`, `gateway` or `backup`, by its role, is None where it has not answered."""
 
     role: str
     number: int
@@ -48,6 +64,7 @@ class ProcessReport(msgspec.Struct, frozen=True):
     age_seconds: float
     host: HostReport | None = None
     gateway: GatewayReport | None = None
+    backup: BackupReport | None = None
 
 
 class SystemReport(msgspec.Struct, frozen=True):
