@@ -27,7 +27,6 @@ _MAGIC = b"ROOSTPK1"
 _FRAME = struct.Struct("<III")
 _FOOTER = struct.Struct("<QQI8s")
 _LEVEL = 1  # as the journal: the higher ones take several times as long for a few per cent
-_decompress = zstandard.ZstdDecompressor().decompress
 
 
 class Copy(msgspec.Struct, frozen=True, array_like=True):
@@ -108,7 +107,7 @@ def read_index(target: Target, name: str) -> list[Copy]:
     index = read_bytes(target, name, start, length)
     if zlib.crc32(index) != crc:
         raise _damaged(target, name, "its index does not match its checksum")
-    return msgspec.msgpack.decode(_decompress(index), type=list[Copy])
+    return msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(index), type=list[Copy])
 
 
 class PackReader:
@@ -117,6 +116,7 @@ class PackReader:
     def __init__(self, target: Target, above: str) -> None:
         self._target = target
         self._above = above
+        self._decompress = zstandard.ZstdDecompressor().decompress
         self._pack = ""
         self._at = 0
         self._pieces: Iterator[bytes] = iter(())
@@ -133,7 +133,7 @@ class PackReader:
             packed = self._take(packed_bytes, end)
             if zlib.crc32(packed) != crc:
                 raise self._damaged("a frame does not match its checksum")
-            yield _decompress(packed)
+            yield self._decompress(packed)
         if self._at != end:
             raise self._damaged("a copy ends too early")
 
