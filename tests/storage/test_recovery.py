@@ -12,6 +12,7 @@ import pytest
 from roost.errors import DataDirectoryError, StorageCorruptError
 from roost.ids import IdSpace
 from roost.limits import Limits
+from roost.storage.agenda_reader import readers_of
 from roost.storage.quarantine import Quarantine
 from roost.storage.recovery import Recovered, recover_all
 from roost.storage.segment import SegmentReader
@@ -181,3 +182,18 @@ def test_a_missing_segment_is_noticed(make_store: MakeStore, space: IdSpace, tmp
     sorted(used)[1][1].unlink()
     with pytest.raises(StorageCorruptError, match="commits that were confirmed cannot be"):
         recover_all(copy)
+
+
+def test_what_the_journal_says_of_alarms_is_in_the_agenda_afterwards(
+    make_store: MakeStore, space: IdSpace, tmp_path: Path
+) -> None:
+    store = make_store(tmp_path / "data")
+    for name, due in (("a", 5), ("b", 6)):
+        storage = store.open(space.from_name(name))
+        storage.alarms.set("", due, limit=9)
+        storage.commit(lambda error: None)
+    store._log.flush()
+    copy = crashed(tmp_path / "data")
+    recover_all(copy)
+    with readers_of(copy) as (agenda,):
+        assert [entry.due for entry in agenda.next(9)] == [5, 6]

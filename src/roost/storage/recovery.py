@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from roost.errors import StorageError, StorageFullError
+from roost.storage.agenda_file import AgendaFile
 from roost.storage.contents import Content
 from roost.storage.files import Files, is_out_of_space
 from roost.storage.layout import DataDirectory
@@ -42,11 +44,22 @@ def recover_all(directory: Path | str) -> Recovered:
     layout = DataDirectory(directory)
     locks = [layout.slot(number) for number in layout.slots()]
     try:
-        done = [recover_slot(layout, lock.path) for lock in locks]
+        done = [recover_slot(layout, lock.path, replay=into_agenda(lock.path)) for lock in locks]
     finally:
         for lock in locks:
             lock.release()
     return Recovered(sum(part.objects for part in done), sum(part.commits for part in done))
+
+
+def into_agenda(slot: Path) -> Callable[[Iterable[Content]], None]:
+    """Tells the agenda of a host that does not run what its journal says of alarms."""
+
+    def replay(contents: Iterable[Content]) -> None:
+        if told := list(contents):
+            with contextlib.closing(AgendaFile(slot, complete=False)) as agenda:
+                agenda.replay(told)
+
+    return replay
 
 
 def recover_slot(

@@ -11,6 +11,7 @@ import logging
 import os
 from pathlib import Path
 
+from roost.storage.agenda_file import AgendaFile
 from roost.storage.keeper import Keeper
 from roost.storage.layout import FORMAT, DataDirectory
 from roost.storage.recovery import recover_slot
@@ -37,6 +38,7 @@ def _upgrade(layout: DataDirectory, keeper: Keeper) -> None:
     try:
         for slot in locks:
             recover_slot(layout, slot.path)
+            AgendaFile(slot.path, complete=True).close()  # that format had no alarms
         for part in ("hosts", "objects"):
             _close_to_others(layout.path / part)
         keeper.adopt(layout.path)
