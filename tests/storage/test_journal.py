@@ -267,6 +267,21 @@ def test_a_write_without_room_leaves_nothing_that_recovery_would_read(owner: Own
     assert owner.on_disk() == [1, 3]
 
 
+def test_where_overwriting_needs_room_too_the_journal_is_full_and_not_broken(owner: Owner) -> None:
+    owner.append(1)
+    owner.settle()
+    owner.files.refuse_write = OSError(errno.ENOSPC, "no space")
+    for commit in (2, 3):
+        owner.append(commit)
+        ((_, error),) = owner.settle()
+        assert type(error) is StorageFullError
+    assert owner.on_disk() == [1]
+    owner.files.refuse_write = None
+    owner.append(4)
+    assert owner.settle() == [(4, None)]
+    assert owner.on_disk() == [1, 4]
+
+
 def full_for_one_write(files: ScriptedFiles) -> None:
     """The next write gets most of its bytes to the disk, and fails; those after it succeed."""
     ordinary = files.write

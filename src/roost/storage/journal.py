@@ -81,6 +81,8 @@ class LocalLog:
         self._broken: StorageError | None = None
         self._full: StorageFullError | None = None
         self._durable = 0
+        self._unerased = False
+        """Whether something that failed may still stand where the next entry goes."""
         self._tables = TableMaker()
         self._preparing: threading.Thread | None = None
         try:
@@ -197,6 +199,8 @@ class LocalLog:
 
     def _land(self, batch: Batch, contents: list[Content]) -> None:
         """Make a batch durable."""
+        if self._unerased:
+            self._erase()
         packed = batch.packed()
         tables = self._tables.tables(contents)
         size = ENTRY_BYTES + len(tables.contents) + len(tables.echo) + len(packed)
@@ -236,20 +240,25 @@ class LocalLog:
         try:
             write_all(self._files, segment.fd, data, segment.end)
         except OSError as error:
-            self._erase(ENTRY_BYTES)
+            self._unerased = True
+            self._erase()
             raise _translated(error, f"writing to {segment.path} failed") from error
         try:
             self._files.sync(segment.fd)
         except OSError as error:
             raise StorageError(f"the journal is broken: fdatasync of {segment.path} failed: {error}") from error
 
-    def _erase(self, size: int) -> None:
-        """Unmake the beginning of what could not be written whole, lest a crash now finds it whole enough."""
+    def _erase(self) -> None:
+        """Unmake the beginning of what could not be written whole, lest a crash now finds it whole enough.
+
+        Where overwriting needs room too, that may be impossible for now; then it is done before the next write.
+        """
         segment = self._segments.current
         try:
-            write_all(self._files, segment.fd, bytes(min(size, segment.room)), segment.end)
+            write_all(self._files, segment.fd, bytes(min(ENTRY_BYTES, segment.room)), segment.end)
         except OSError as error:
-            raise StorageError(f"the journal is broken: {segment.path} cannot be written: {error}") from error
+            raise _translated(error, f"{segment.path} cannot be written") from error
+        self._unerased = False
 
     def _roll(self, room: int) -> None:
         """Go on in the next segment."""

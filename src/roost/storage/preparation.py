@@ -3,7 +3,8 @@
 #  (1) Everything slow runs on threads of its own. `ready` is called once, later, on the owner's thread.
 #  (2) A restore is made between two lives: the file is brought up to date and closed, and nobody opens it until the
 #      restore was made or has failed. One that failed before its commit changed nothing, stays planned, and is tried
-#      again at the next beginning; the object cannot be opened until it succeeds or the plan is removed.
+#      again at the next beginning; the object does not begin until it succeeds. Where the past that was asked for is
+#      not known any more, the plan is dropped, and the object begins as it is.
 #  (3) After its commit is durable there is no way back: where the file cannot be put in place, the object is not opened
 #      any more in this process, and the next start finishes it.
 """Preparing objects for a life."""
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from roost.clock import Clock
-from roost.errors import RoostError, StorageError, StorageFullError
+from roost.errors import HistoryError, RoostError, StorageError, StorageFullError
 from roost.ids import ObjectId
 from roost.storage.files import is_out_of_space
 from roost.storage.log import Log
@@ -160,12 +161,18 @@ class Preparation:
         if is_made(path, restore):
             self._over(object_id, restore)
             return None
-        if self._rewinder is None:
+        rewinder = self._rewinder
+        if rewinder is None:
             raise StorageError(
                 f"object {object_id} is to go back to commit {restore.commit}, but no history is kept here"
             )
         into = self._restores.building(object_id.key)
-        return build(object_id, restore, path, into, rewinder=self._rewinder, clock=self._clock, epoch=self._log.epoch)
+        try:
+            return build(object_id, restore, path, into, rewinder=rewinder, clock=self._clock, epoch=self._log.epoch)
+        except HistoryError as error:  # what was planned can never be done
+            logger.error("object %s is not taken back and stays as it is: %s", object_id, error)
+            self._restores.done(object_id.key)
+            return None
 
     def _built(self, object_id: ObjectId, built: Built | None) -> None:
         if built is None:

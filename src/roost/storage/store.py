@@ -12,15 +12,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import apsw
 
 from roost.clock import Clock, SystemClock
-from roost.errors import StorageError
+from roost.errors import StorageCorruptError, StorageError
 from roost.ids import ObjectId
 from roost.limits import DEFAULTS, Limits
 from roost.storage.agenda import Agenda
@@ -36,7 +38,7 @@ from roost.storage.log import Log
 from roost.storage.object_recovery import ObjectRecovery
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.preparation import Preparation
-from roost.storage.quarantine import Quarantine
+from roost.storage.quarantine import Case, Quarantine
 from roost.storage.record import PAGE_BYTES
 from roost.storage.recovery import Recovered, recover_slot, unreadable
 from roost.storage.restores import Restores
@@ -46,6 +48,8 @@ from roost.storage.survey import Survey
 from roost.storage.template import Template
 from roost.storage.upgrade import upgrade
 from roost.storage.writer import Writer
+
+logger = logging.getLogger("roost.storage")
 
 
 class HostStore:
@@ -76,6 +80,8 @@ class HostStore:
         self._limits = limits
         self._keeper = keeper or NothingKept()
         self.rewinder = rewinder
+        """Who knows what objects held; None where no history is kept."""
+        self.rewinder = rewinder
         self._clock = clock or SystemClock()
         self._loop = loop or _running_loop()
         self._posted: deque[Callable[[], None]] = deque()
@@ -87,6 +93,8 @@ class HostStore:
         """Told when the earliest alarm of an object is due, or that it has none, once that is durable."""
         self.on_alarm_failed: Callable[[ObjectId, FailedAlarm], None] = lambda *told: self.agenda.alarm_failed(*told)
         """Told of each alarm that was given up, once that is durable."""
+        self.on_quarantined: Callable[[ObjectId, str], None] = lambda object_id, reason: None
+        """Told of each object whose file does not check out, and why; it is not opened before it is repaired."""
         self._layout = DataDirectory(directory, lambda layout: upgrade(layout, self._keeper))
         self._lock = self._layout.slot(slot)
         agenda: Agenda | None = None
@@ -172,10 +180,11 @@ class HostStore:
         """The open file of an object; None when it has none and none is to be made."""
         key = object_id.key
         writer = self._writers.get(key)
+        if writer is not None and writer.failure is not None:
+            self._after_failure(writer, writer.failure)
+            writer = None
         if writer is not None:
             self._writers.move_to_end(key)
-            if writer.failure is not None:
-                raise type(writer.failure)(*writer.failure.args)
             if writer.name is None:
                 writer.name = object_id.name
             return writer
@@ -183,7 +192,7 @@ class HostStore:
             raise StorageError("the store was closed")
         path = self.path(object_id)
         self._check(object_id.key)
-        if not create and not self._exists(path):
+        if not create and not self._exists(object_id, path):
             return None
         writer = self._open_writer(object_id, path)
         self._writers[object_id.key] = writer
@@ -191,11 +200,35 @@ class HostStore:
         self._make_room()
         return writer
 
-    def _exists(self, path: Path) -> bool:
+    def _exists(self, object_id: ObjectId, path: Path) -> bool:
         try:
-            return Database.exists(path)
+            if Database.exists(path):
+                return True
+            Database.check_absence(path, self._template)
         except OSError as error:
             raise translated(error, path, self._limits.object_bytes_max) from error
+        except StorageCorruptError as error:
+            raise self._found_corrupt(object_id, error) from error
+        return False
+
+    def _after_failure(self, writer: Writer, failure: StorageError) -> None:
+        """Raise it again, unless the object was repaired since: then its file can be opened anew."""
+        if not isinstance(failure, StorageCorruptError) or self._quarantine.case(writer.key) is not None:
+            raise type(failure)(*failure.args)
+        del self._writers[writer.key]
+        writer.database.close()
+
+    def _found_corrupt(self, object_id: ObjectId, found: StorageCorruptError) -> StorageCorruptError:
+        """Let an object not be opened any more before it is repaired; the error that says so."""
+        case = Case(key=object_id.key.hex(), binding=object_id.binding, reason=str(found))
+        error = case.error()
+        logger.error("%s", error)
+        try:
+            self._quarantine.put(case)
+        except OSError as trouble:
+            logger.error("object %s cannot be put in quarantine: %s", case.key, trouble)
+        self.on_quarantined(object_id, case.reason)
+        return error
 
     def path(self, object_id: ObjectId) -> Path:
         """Where the file of an object is, or would be."""
@@ -272,10 +305,17 @@ class HostStore:
     def _open_writer(self, object_id: ObjectId, path: Path) -> Writer:
         size_max = self._limits.object_bytes_max
         try:
-            database = Database(path, self._template, size_max // PAGE_BYTES)
+            checked = self._limits.checked_at_open_bytes // PAGE_BYTES
+            database = Database(path, self._template, size_max // PAGE_BYTES, checked)
             writer = Writer(object_id, database, self._log, self._clock, size_max, self._settled, self.alarm_is_due)
         except (apsw.Error, OSError) as error:
-            raise translated(error, path, size_max) from error
+            failure = translated(error, path, size_max)
+            if isinstance(failure, StorageCorruptError):
+                failure = self._found_corrupt(object_id, failure)
+            raise failure from error
+        except StorageCorruptError as error:
+            raise self._found_corrupt(object_id, error) from error
+        writer.on_corrupt = partial(self._found_corrupt, object_id)
         planned = self._restores.pending(object_id.key)
         writer.below = None if planned is None else planned.number
         return writer
