@@ -8,6 +8,7 @@ import pytest
 import roost
 
 PUBLIC = {
+    "AlarmInfo",
     "DurableObject",
     "DurableObjectAbort",
     "DurableObjectState",

@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from roost import errors
+from roost.alarm_info import AlarmInfo
 from roost.codec import register
 from roost.env import Env
 from roost.errors import DurableObjectAbort
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from roost.node.serve import serve
 
 __all__ = [
+    "AlarmInfo",
     "DurableObject",
     "DurableObjectAbort",
     "DurableObjectState",

@@ -1,13 +1,14 @@
 """Clients that use registers while the processes underneath are killed, and what must be true of what they saw.
 
 Each round: every client does some operations, somebody is killed at random moments, then all are through and the
-history of each register is checked: it must be linearizable, also what was asked over a WebSocket, and a change that a
-listener was told of must be there for everyone who asks afterwards.
+history of each register is checked: it must be linearizable, also what was asked over a WebSocket, a change that a
+listener was told of must be there for everyone who asks afterwards, and every alarm must have rung, and not early.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import random
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.end_to_end.running import PATIENCE, Roost
+from tests.end_to_end.running import PATIENCE, Roost, until_async
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
@@ -49,6 +50,8 @@ class History:
         self.told: list[tuple[float, int]] = []
         """What listeners were told, and when."""
         self.answered = self.unanswered = 0
+        self.alarms: dict[str, int] = {}
+        """Those that were acknowledged in this round, and when they are due."""
 
     async def record(self, client: str, asked: tuple[Any, ...], ask: Callable[[], Awaitable[Any]]) -> None:
         called = time.monotonic()
@@ -60,6 +63,14 @@ class History:
         else:
             self.answered += 1
             self.operations.append(Operation(client, asked, called, time.monotonic(), tuple(answer)))
+
+    def check_alarms(self, rang: dict[str, list[int]]) -> bool:
+        """Whether all have rung; none may have rung early."""
+        for key, due in self.alarms.items():
+            if key in rang:
+                assert rang[key][0] == due, f"{self.name}: {key} was due at {due}, and was told {rang[key][0]}"
+                assert rang[key][1] >= due, f"{self.name}: {key} was due at {due}, and rang at {rang[key][1]}"
+        return set(self.alarms) <= set(rang)
 
     def check(self) -> None:
         """At a moment at which nothing is under way, and the last operation was an answered read."""
@@ -93,6 +104,8 @@ class Storm:
             await asyncio.gather(self._kill(kills, victims), *work)
             for history in self.histories.values():
                 await self._read(http, history)
+                await until_async(functools.partial(self._all_rang, http, history), f"the alarms of {history.name}")
+                history.alarms.clear()
             for task in listeners:
                 task.cancel()
             await asyncio.gather(*listeners, return_exceptions=True)
@@ -106,6 +119,20 @@ class Storm:
             while history.answered == before:
                 await history.record("last", ("read",), lambda: self._post(http, history.name, ("read",)))
 
+    async def _all_rang(self, http: httpx.AsyncClient, history: History) -> bool:
+        try:
+            answer = await http.get(f"{self.roost.url}/{history.name}")
+        except UNANSWERED:
+            return False
+        return answer.status_code == 200 and history.check_alarms(answer.json())
+
+    async def _set_alarm(self, http: httpx.AsyncClient, history: History) -> None:
+        self._number += 1
+        key = f"alarm {self._number}"
+        answer = await self._post(http, history.name, ("alarm", key, self.choice.randrange(1500)))
+        if answer is not MISSING:
+            history.alarms[key] = answer[0]
+
     # -- clients -----------------------------------------------------------------------------------------------------
 
     async def _client(self, http: httpx.AsyncClient, name: str, number: int, operations: int) -> None:
@@ -115,6 +142,8 @@ class Storm:
         history, seen = self.histories[name], None
         for _ in range(operations):
             asked = self._operation(seen)
+            if self.choice.random() < 0.1:
+                await self._set_alarm(http, history)
             await history.record(f"{name}/{number}", asked, lambda asked=asked: self._post(http, name, asked))  # type: ignore[misc]
             seen = history.operations[-1].told[0] if history.operations and history.operations[-1].told else None
 

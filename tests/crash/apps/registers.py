@@ -2,15 +2,17 @@
 
 POST `["write", value]`, `["read"]` or `["swap", expected, value]` to /NAME; the answer is `[value, changes, swapped]`.
 Every change is also told to the WebSockets of the register, as `changes`. The first letter of the name says how it is
-kept.
+kept. `["alarm", key, milliseconds]` sets an alarm and answers when it is due; GET /NAME tells which alarms rang, when
+they were due and when they rang first.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
-from roost import DurableObject, DurableObjectState, Env, Request, Response, WebSocket, WebSocketPair
+from roost import AlarmInfo, DurableObject, DurableObjectState, Env, Request, Response, WebSocket, WebSocketPair
 
 
 class Register(DurableObject):
@@ -25,12 +27,23 @@ class Register(DurableObject):
             client, server = WebSocketPair()
             self.ctx.accept_web_socket(server)
             return Response(None, status=101, web_socket=client)
+        if request.method == "GET":
+            return Response.json(await self.ctx.storage.get("rang", {}))
         return Response.json(await self.do(*await request.json()))
+
+    async def alarm(self, info: AlarmInfo) -> None:
+        rang = await self.ctx.storage.get("rang", {})
+        rang.setdefault(info.key, [info.scheduled_time, _now_ms()])
+        await self.ctx.storage.put("rang", rang)
 
     async def web_socket_message(self, ws: WebSocket, message: str | bytes) -> None:
         ws.send(json.dumps(await self.do(*json.loads(message))))
 
     async def do(self, what: str, *values: Any) -> list[Any]:
+        if what == "alarm":
+            due = _now_ms() + values[1]
+            await self.ctx.storage.set_alarm(due, key=values[0])
+            return [due]
         value, changes = await self.kept.read()
         if what == "read":
             return [value, changes, False]
@@ -80,6 +93,10 @@ class InRows:
     async def write(self, value: Any, changes: int) -> None:
         self.sql.exec("INSERT INTO change VALUES (?, ?)", changes, value)
         self.sql.exec("DELETE FROM change WHERE number < ?", changes - 20)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 KEPT: dict[str, Any] = {"k": InKeys, "t": InTransaction, "r": InRows}
