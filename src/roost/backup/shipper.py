@@ -73,6 +73,13 @@ class Shipper:
         for shipment in self.series.shipments():
             self.ends[shipment.slot] = max(self.ends.get(shipment.slot, 0), shipment.until)
 
+    def check(self) -> None:
+        """Raises ForeignSeriesError when what was shipped does not come from this directory as it is now."""
+        with self._shelf.reading():
+            for slot, reached in self.ends.items():
+                with contextlib.suppress(BrokenChainError):
+                    self._check_chain(slot, reached, self._known(slot))
+
     def ship(self) -> Shipped:
         """Send everything that was committed since."""
         done = Shipped()
@@ -109,6 +116,10 @@ class Shipper:
                 with self._archive(shipment, part) as path:
                     yield shipment, path
                 reached = shipment.until
+
+    def _known(self, slot: int) -> set[int]:
+        segments = [one.sequence for one in live_segments(self._data) if one.slot == slot]
+        return set(segments) | set(archives_of(self._shelf, slot))
 
     def _check_chain(self, slot: int, reached: int, known: set[int]) -> None:
         """Whether what is known begins no later than where the last shipment ended."""

@@ -12,8 +12,13 @@ import msgspec
 import typer
 from rich.console import Console
 
+from roost.cli.backup import backup
+from roost.cli.export import export
+from roost.cli.import_ import import_
 from roost.cli.new import make_app
+from roost.cli.options import App, Data, data_of, option
 from roost.cli.ps import render
+from roost.cli.restore_backup import restore_backup
 from roost.cli.serving import serve_until_stopped
 from roost.cli.terminal import Terminal
 from roost.config import Settings, load
@@ -34,25 +39,11 @@ cli = typer.Typer(
 )
 
 
-def _option(metavar: str, text: str, default: object) -> Any:
-    """A flag that shows the default, and does not pass it on: settings from elsewhere would then never count."""
-    return typer.Option(metavar=metavar, help=f"{text} \\[{default}]", show_default=False)
-
-
-App = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="APP",
-        help="A Python file, or a directory with one: app.py, or main.py. \\[this directory]",
-        show_default=False,
-    ),
-]
-Host = Annotated[str | None, _option("ADDRESS", "Where to listen; 0.0.0.0 is every address.", "127.0.0.1")]
-Port = Annotated[int | None, _option("PORT", "0 takes a free one.", 8787)]
-Gateways = Annotated[int | None, _option("N", "Processes that hold clients' connections.", 1)]
-Hosts = Annotated[int | None, _option("N", "Processes that run your objects.", 1)]
-Data = Annotated[str | None, _option("DIR", "Where everything is stored.", ".roost beside the app")]
-LogLevel = Annotated[str | None, _option("LEVEL", "debug, info, warning or error.", "info")]
+Host = Annotated[str | None, option("ADDRESS", "Where to listen; 0.0.0.0 is every address.", "127.0.0.1")]
+Port = Annotated[int | None, option("PORT", "0 takes a free one.", 8787)]
+Gateways = Annotated[int | None, option("N", "Processes that hold clients' connections.", 1)]
+Hosts = Annotated[int | None, option("N", "Processes that run your objects.", 1)]
+LogLevel = Annotated[str | None, option("LEVEL", "debug, info, warning or error.", "info")]
 
 
 @cli.command()
@@ -103,8 +94,7 @@ def ps(
 
     Processes, objects that are awake and what keeps them so, sockets, and what was metered.
     """
-    where = data if data is not None else load(app).data
-    report = asyncio.run(ask(where))
+    report = asyncio.run(ask(data_of(app, data)))
     if json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     else:
@@ -117,6 +107,13 @@ def new(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made wher
     for path in make_app(directory):
         sys.stdout.write(f"{path}\n")
     sys.stdout.write(f"Now: roost dev {directory}\n")
+
+
+# One line for each command that has a module of its own.
+cli.command()(export)
+cli.command("import")(import_)
+cli.command()(backup)
+cli.command()(restore_backup)
 
 
 def _print_version(wanted: bool) -> None:

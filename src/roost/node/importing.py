@@ -27,6 +27,7 @@ from roost.ids import ObjectId
 from roost.limits import Limits
 from roost.link.directory import LocalDirectory
 from roost.storage.files import sync_directory
+from roost.storage.layout import DataDirectory as Layout
 from roost.storage.restores import Restores
 from roost.storage.store import HostStore
 from roost.supervisor.control_socket import NotRunningError, order
@@ -43,6 +44,7 @@ def import_object(
     Raises InvalidArgumentError when the object holds something and `replace` is false, or the file cannot be imported;
     StorageError when the object cannot be written.
     """
+    Layout(data)  # makes it where it is not there
     if not replace and _holds_something(data, object_id):
         raise InvalidArgumentError(f"{object_id!r} holds something already; --replace puts the file in its place")
     commit = clock.now_ms() << _CLOCK_BITS

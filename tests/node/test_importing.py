@@ -1,0 +1,117 @@
+"""A file becomes what an object holds, as a commit like any other."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from roost.backup.exporting import export_object
+from roost.clock import SystemClock
+from roost.errors import DataDirectoryError, InvalidArgumentError
+from roost.history.object_history import ObjectHistory
+from roost.history.shelf import Shelf
+from roost.ids import IdSpace, ObjectId
+from roost.limits import DEFAULTS
+from roost.node.importing import import_object
+from roost.storage.store import HostStore
+from roost.supervisor.data_directory import claim
+
+SPACE = IdSpace("ROOM", "ROOM")
+LOBBY = SPACE.from_name("lobby")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    connection = sqlite3.connect(tmp_path / "file")
+    connection.execute("CREATE TABLE strokes (x)")
+    connection.execute("INSERT INTO strokes VALUES (1), (2)")
+    connection.commit()
+    connection.close()
+    return tmp_path / "file"
+
+
+def import_file(data: Path, file: Path, object_id: ObjectId = LOBBY, *, replace: bool = False) -> None:
+    import_object(data, object_id, file, replace=replace, limits=DEFAULTS, clock=SystemClock())
+
+
+def put(data: Path, value: bytes, object_id: ObjectId = LOBBY) -> None:
+    store = HostStore(data)
+    storage = store.open(object_id)
+    storage.put("a", value)
+    storage.commit(lambda error: None)
+    store.settle()
+    storage.close()
+    store.close()
+
+
+def exported(data: Path, tmp_path: Path, query: str, object_id: ObjectId = LOBBY) -> list[tuple[object, ...]]:
+    path = tmp_path / "exported"
+    path.unlink(missing_ok=True)
+    export_object(data, object_id, path)
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def test_a_new_object_holds_what_the_file_holds(data: Path, file: Path, tmp_path: Path) -> None:
+    put(data, b"1", SPACE.from_name("other"))
+    import_file(data, file)
+    assert exported(data, tmp_path, "SELECT x FROM strokes") == [(1,), (2,)]
+    put(data, b"2")
+    assert exported(data, tmp_path, "SELECT x FROM strokes") == [(1,), (2,)]
+    assert exported(data, tmp_path, "SELECT value FROM _roost_kv") == [(b"2",)]
+    assert exported(data, tmp_path, "SELECT value FROM _roost_meta WHERE key = 'name'") == [("lobby",)]
+
+
+def test_into_an_empty_directory_too(data: Path, file: Path, tmp_path: Path) -> None:
+    import_file(data, file)
+    assert exported(data, tmp_path, "SELECT x FROM strokes") == [(1,), (2,)]
+
+
+def test_an_object_that_holds_something_is_replaced_only_when_told_to(data: Path, file: Path, tmp_path: Path) -> None:
+    put(data, b"1")
+    with pytest.raises(InvalidArgumentError, match="--replace"):
+        import_file(data, file)
+    assert exported(data, tmp_path, "SELECT value FROM _roost_kv") == [(b"1",)]
+    import_file(data, file, replace=True)
+    assert exported(data, tmp_path, "SELECT count(*) FROM _roost_kv") == [(0,)]
+    assert exported(data, tmp_path, "SELECT x FROM strokes") == [(1,), (2,)]
+
+
+def test_what_was_there_before_stays_in_the_history(data: Path, file: Path, tmp_path: Path) -> None:
+    put(data, b"1")
+    import_file(data, file, replace=True)
+    versions = ObjectHistory(data, LOBBY).versions()
+    assert len(versions) == 2
+    before = ObjectHistory(data, LOBBY).state_at(versions[0].commit)
+    assert any(b"strokes" in bytes(image) for image in before.images.values()) is False
+
+
+def test_a_file_that_cannot_be_imported_changes_nothing(data: Path, tmp_path: Path) -> None:
+    put(data, b"1")
+    (tmp_path / "garbage").write_bytes(b"garbage")
+    with pytest.raises(InvalidArgumentError, match="no SQLite database"):
+        import_file(data, tmp_path / "garbage", replace=True)
+    assert exported(data, tmp_path, "SELECT value FROM _roost_kv") == [(b"1",)]
+    assert not any((Shelf(data).path / "imported").iterdir())
+
+
+def test_a_roost_that_begins_or_ends_just_now_is_not_disturbed(data: Path, file: Path, tmp_path: Path) -> None:
+    put(data, b"1")
+    claimed = claim(data)
+    try:
+        with pytest.raises(DataDirectoryError, match="in use by another roost"):
+            import_file(data, file, replace=True)
+    finally:
+        claimed.close()
+    assert exported(data, tmp_path, "SELECT value FROM _roost_kv") == [(b"1",)]
+    assert not any((Shelf(data).path / "imported").iterdir())
