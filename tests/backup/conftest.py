@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.backup.buckets import CREDENTIALS, Bucket
 from tests.backup.hosts import Host, MakeHost
 
 from roost.backup.target import DirectoryTarget
@@ -34,3 +35,12 @@ def make_host(data: Path) -> Iterator[MakeHost]:
     yield make
     for host in opened:
         host.close()
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    bucket = Bucket()
+    yield bucket
+    bucket.stop()

@@ -24,7 +24,7 @@ from roost.storage.layout import make_private
 
 _READ_BYTES = 4 * 1024 * 1024
 _UNFINISHED = ".unfinished-"
-_PERMANENT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG})
+_PERMANENT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG})
 
 
 class MissingError(BackupError):
