@@ -5,9 +5,18 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from roost.cli.ps import _duration, render
+from roost.cli.ps import duration, render, with_alarms
 from roost.meter import Meter
-from roost.supervisor.report import BackupReport, GatewayReport, HostReport, ObjectReport, ProcessReport, SystemReport
+from roost.supervisor.report import (
+    AlarmsReport,
+    BackupReport,
+    GatewayReport,
+    HostReport,
+    LoopReport,
+    ObjectReport,
+    ProcessReport,
+    SystemReport,
+)
 
 
 def an_object(name: str, *, state: str = "awake", sockets: int = 0, pinned_by: list[str] | None = None) -> ObjectReport:
@@ -95,7 +104,7 @@ def test_the_awake_come_first_and_what_is_left_out_is_counted() -> None:
     [(0.35, "350 ms"), (1.0, "1.0 s"), (59.9, "59.9 s"), (90, "2 min"), (7200, "2 h"), (172_800, "2 d")],
 )
 def test_a_duration_has_two_digits(seconds: float, text: str) -> None:
-    assert _duration(seconds) == text
+    assert duration(seconds) == text
 
 
 def a_backup(**fields: object) -> ProcessReport:
@@ -109,3 +118,21 @@ def test_a_backup_is_shown_with_how_far_behind_it_is() -> None:
     assert "s3://b/p is 2.5 s behind, taking a snapshot" in shown(a_backup(doing="snapshot"))
     failing = a_backup(doing="failing", behind_seconds=200.0, error="s3://b/p cannot be reached: timed out")
     assert "s3://b/p is 3 min behind: s3://b/p cannot be reached: timed out" in shown(failing)
+
+
+def test_objects_show_their_next_alarm_and_those_that_failed() -> None:
+    report = SystemReport("app.py", "http://x", "/data", 1, [host(an_object("a")), host(an_object("b"))])
+    told = with_alarms(report, {"ab" * 32: (95_000, 2)})
+    assert [one.alarm for process in told.processes if process.host for one in process.host.objects] == [95_000, 95_000]
+    out = StringIO()
+    Console(file=out, width=250).print(render(told, now_ms=5_000))
+    row = next(line for line in out.getvalue().splitlines() if line.startswith("ROOM a")).split()
+    assert row[12:16] == ["in", "2", "min", "2"]
+
+
+def test_objects_that_ring_without_end_are_named() -> None:
+    alarms = AlarmsReport(None, 2, [LoopReport("ROOM", "ab" * 32, None, 120, 12)])
+    told = HostReport("app", [], 1, 2**20, alarms)
+    text = shown(ProcessReport("host", 0, 11, "serving", 90.0, host=told))
+    assert "0 objects awake, 2 alarms ringing" in text
+    assert "ROOM abababababab rings without end: 120 alarms within a minute, for 12 minutes" in text

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -12,8 +10,10 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from roost.cli.moment import shown
 from roost.cli.options import App, Data, data_of
 from roost.cli.ps import duration, table
+from roost.clock import SystemClock
 from roost.node.alarm_list import AlarmList, GivenUp, NextAlarm, read_alarms
 
 
@@ -34,7 +34,7 @@ def alarms(
     if json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
     else:
-        Console(highlight=False).print(render(found, time.time_ns() // 1_000_000))
+        Console(highlight=False).print(render(found, SystemClock().now_ms()))
 
 
 def render(found: AlarmList, now_ms: int) -> RenderableType:
@@ -77,11 +77,11 @@ def _object(one: NextAlarm | GivenUp) -> str:
 
 
 def moment(ms: int) -> str:
-    """A time as people of this place read it."""
+    """A time for people to read; an alarm may be set beyond all calendars."""
     try:
-        return datetime.fromtimestamp(ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return shown(ms)
     except (OverflowError, ValueError, OSError):
-        return f"{ms} ms"  # beyond what a calendar has
+        return f"{ms} ms"
 
 
 def until(ms: int, now_ms: int) -> str:

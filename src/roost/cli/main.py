@@ -12,17 +12,20 @@ import msgspec
 import typer
 from rich.console import Console
 
+from roost.cli.alarms import alarms
 from roost.cli.backup import backup
 from roost.cli.export import export
 from roost.cli.import_ import import_
 from roost.cli.new import make_app
 from roost.cli.options import App, Data, data_of, option
-from roost.cli.ps import render
+from roost.cli.ps import render, with_alarms
 from roost.cli.restore_backup import restore_backup
 from roost.cli.serving import serve_until_stopped
 from roost.cli.terminal import Terminal
+from roost.clock import SystemClock
 from roost.config import Settings, load
-from roost.errors import RoostError
+from roost.errors import RoostError, StorageError
+from roost.node.alarm_list import read_alarms_of
 from roost.supervisor.control_socket import ask
 
 CANNOT = 2
@@ -94,11 +97,17 @@ def ps(
 
     Processes, objects that are awake and what keeps them so, sockets, and what was metered.
     """
-    report = asyncio.run(ask(data_of(app, data)))
+    where = data_of(app, data)
+    report = asyncio.run(ask(where))
+    ids = [one.id for process in report.processes if process.host for one in process.host.objects]
+    try:
+        report = with_alarms(report, read_alarms_of(where, ids))
+    except StorageError as error:
+        Terminal().warn(f"alarms are not shown: {error}")
     if json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     else:
-        Console(highlight=False).print(render(report))
+        Console(highlight=False).print(render(report, now_ms=SystemClock().now_ms()))
 
 
 @cli.command()
@@ -110,6 +119,7 @@ def new(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made wher
 
 
 # One line for each command that has a module of its own.
+cli.command()(alarms)
 cli.command()(export)
 cli.command("import")(import_)
 cli.command()(backup)

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from roost.supervisor.report import BackupReport, ObjectReport, ProcessReport, SystemReport
+from roost.supervisor.report import BackupReport, LoopReport, ObjectReport, ProcessReport, SystemReport
 
 OBJECTS_MAX = 50
 """Rows of the table of objects, those awake first; `--json` has all."""
 
 
-def render(report: SystemReport, objects_max: int = OBJECTS_MAX) -> RenderableType:
+def with_alarms(report: SystemReport, alarms: dict[str, tuple[int | None, int]]) -> SystemReport:
+    """The report, with what `read_alarms_of` tells of its objects."""
+    processes = []
+    for process in report.processes:
+        if process.host is not None:
+            objects = [_with_alarm(one, *alarms.get(one.id, (None, 0))) for one in process.host.objects]
+            process = replace(process, host=replace(process.host, objects=objects))
+        processes.append(process)
+    return replace(report, processes=processes)
+
+
+def _with_alarm(one: ObjectReport, due: int | None, failed: int) -> ObjectReport:
+    return replace(one, alarm=due, alarms_failed=failed)
+
+
+def render(report: SystemReport, objects_max: int = OBJECTS_MAX, *, now_ms: int = 0) -> RenderableType:
     """The report as tables."""
     title = Text.assemble((report.app, "bold"), f" on {report.url}, data in {report.data}")
     objects = sorted(_objects(report), key=lambda one: (one[1].state == "hibernated", -one[1].sockets))
     parts: list[RenderableType] = [title, Text(), _processes(report.processes)]
     if objects:
-        parts += [Text(), _table_of(objects[:objects_max])]
+        parts += [Text(), _table_of(objects[:objects_max], now_ms)]
     if len(objects) > objects_max:
         parts.append(Text(f"and {len(objects) - objects_max} more; --json lists all", style="dim"))
-    return Group(*parts)
+    loops = [loop for process in report.processes for loop in _loops(process)]
+    return Group(*parts, *([Text(), *map(_loop_line, loops)] if loops else []))
+
+
+def _loops(process: ProcessReport) -> list[LoopReport]:
+    return process.host.alarms.loops if process.host is not None and process.host.alarms is not None else []
+
+
+def _loop_line(loop: LoopReport) -> Text:
+    name = f"{loop.binding} {loop.name or loop.id[:12]}"
+    text = f"{name} rings without end: {loop.rings} alarms within a minute, for {_count(loop.minutes, 'minute')}"
+    return Text(text, style="yellow")
 
 
 def _objects(report: SystemReport) -> list[tuple[int, ObjectReport]]:
@@ -29,14 +56,14 @@ def _objects(report: SystemReport) -> list[tuple[int, ObjectReport]]:
 
 
 def _processes(processes: list[ProcessReport]) -> Table:
-    table = _table("process", "pid", "state", "for", "memory", "holds")
+    rows = table("process", "pid", "state", "for", "memory", "holds")
     for process in processes:
         told = process.host or process.gateway or process.backup
         memory = f"{told.resident_bytes / 2**20:.0f} MiB" if told else ""
         name = f"{process.role} {process.number}"
-        age = _duration(process.age_seconds)
-        table.add_row(name, str(process.pid or ""), process.state, age, memory, _holds(process))
-    return table
+        age = duration(process.age_seconds)
+        rows.add_row(name, str(process.pid or ""), process.state, age, memory, _holds(process))
+    return rows
 
 
 def _holds(process: ProcessReport) -> str:
@@ -47,47 +74,58 @@ def _holds(process: ProcessReport) -> str:
     if process.host:
         awake = sum(one.state != "hibernated" for one in process.host.objects)
         asleep = len(process.host.objects) - awake
-        return f"{_count(awake, 'object')} awake" + (f", {asleep} asleep with sockets" if asleep else "")
+        ringing = process.host.alarms.ringing if process.host.alarms is not None else 0
+        held = f"{_count(awake, 'object')} awake" + (f", {asleep} asleep with sockets" if asleep else "")
+        return held + (f", {_count(ringing, 'alarm')} ringing" if ringing else "")
     return ""
 
 
 def _backup(backup: BackupReport) -> str:
-    behind = f"{backup.target} is {_duration(backup.behind_seconds)} behind"
+    behind = f"{backup.target} is {duration(backup.behind_seconds)} behind"
     if backup.error:
         return f"{behind}: {backup.error}"
     return f"{behind}, {'taking a snapshot' if backup.doing == 'snapshot' else backup.doing}"
 
 
-def _table_of(objects: list[tuple[int, ObjectReport]]) -> Table:
-    table = _table("object", "host", "state", "sockets", "events", "turns", "active", "in / out", "kept awake by")
+def _table_of(objects: list[tuple[int, ObjectReport]], now_ms: int) -> Table:
+    columns = ("object", "host", "state", "sockets", "events", "turns", "active", "in / out", "next alarm", "failed")
+    rows = table(*columns, "kept awake by")
     for host, one in objects:
         meter = one.meter
         events = sum(meter.get("events", {}).values())
         traffic = f"{meter.get('messages_in', 0):g} / {meter.get('messages_out', 0):g}"
-        active = _duration(meter.get("active_ms", 0) / 1000)
+        active = duration(meter.get("active_ms", 0) / 1000)
         counts = (str(one.sockets), f"{events:g}", f"{meter.get('turns', 0):g}", active, traffic)
-        table.add_row(f"{one.binding} {one.name or one.id[:12]}", str(host), one.state, *counts, _why(one))
-    return table
+        alarms = (_alarm(one.alarm, now_ms), str(one.alarms_failed or ""))
+        rows.add_row(f"{one.binding} {one.name or one.id[:12]}", str(host), one.state, *counts, *alarms, _why(one))
+    return rows
+
+
+def _alarm(due: int | None, now_ms: int) -> str:
+    if due is None:
+        return ""
+    return f"in {duration((due - now_ms) / 1000)}" if due > now_ms else "now"
 
 
 def _why(one: ObjectReport) -> str:
     if one.pinned_by:
         return ", ".join(one.pinned_by)
-    return f"nothing, idle for {_duration(one.idle_seconds)}" if one.idle_seconds is not None else ""
+    return f"nothing, idle for {duration(one.idle_seconds)}" if one.idle_seconds is not None else ""
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def table(*columns: str) -> Table:
+    """A table without lines."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+        made.add_column(column, overflow="fold")
+    return made
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """`350 ms`, `12.5 s`, `3 min`, `5 h`, `2 d`: two digits tell enough."""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:

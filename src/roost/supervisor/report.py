@@ -19,6 +19,31 @@ class ObjectReport(msgspec.Struct, frozen=True):
     """Why it may not hibernate; empty where it may."""
     idle_seconds: float | None
     meter: dict[str, Any]
+    alarm: int | None = None
+    """When its earliest alarm is due, in milliseconds since the epoch; None where it has none."""
+    alarms_failed: int = 0
+    """How many of its alarms were given up, of those that are listed."""
+
+
+class LoopReport(msgspec.Struct, frozen=True):
+    """An object whose alarms ring without end."""
+
+    binding: str
+    id: str
+    name: str | None
+    rings: int
+    """Within the last minute."""
+    minutes: int
+
+
+class AlarmsReport(msgspec.Struct, frozen=True):
+    """The alarms of a host."""
+
+    next: int | None
+    """When the next one rings, in milliseconds since the epoch."""
+    ringing: int
+    """How many objects are running an alarm, or are being woken for one."""
+    loops: list[LoopReport]
 
 
 class HostReport(msgspec.Struct, frozen=True):
@@ -27,6 +52,7 @@ class HostReport(msgspec.Struct, frozen=True):
     peers: int
     """Gateways and hosts that are linked to it."""
     resident_bytes: int
+    alarms: AlarmsReport | None = None
 
 
 class GatewayReport(msgspec.Struct, frozen=True):

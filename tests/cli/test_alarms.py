@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from roost.cli.alarms import moment, render, until
+from roost.cli.main import main
+from roost.ids import IdSpace
+from roost.node.alarm_list import AlarmList, GivenUp, NextAlarm
+from roost.storage.agenda_file import AgendaFile, Changes
+from roost.storage.agenda_reader import NAME
+from roost.storage.agenda_window import Entry
+
+NOW = 1_795_000_000_000
+LOBBY = NextAlarm("ROOM", "ab" * 32, "lobby", NOW + 90_000, NOW + 90_000, 0, 0)
+
+
+def shown(found: AlarmList) -> str:
+    out = StringIO()
+    Console(file=out, width=200).print(render(found, NOW))
+    return out.getvalue()
+
+
+def test_objects_are_shown_with_when_they_ring() -> None:
+    late = NextAlarm("ROOM", "cd" * 32, None, NOW - 5_000, NOW + 8_000, 3, 0)
+    text = shown(AlarmList({"ROOM": 2}, [late, LOBBY], [], True))
+    assert text.startswith("2 objects have alarms: 2 of ROOM\n")
+    rows = [line.split() for line in text.splitlines()[3:]]
+    assert rows[0][0] == "cd" * 32
+    assert rows[0][-3:] == ["3", "attempts", "failed"]
+    assert rows[1][:1] + rows[1][4:6] == ["ROOM:lobby", "2", "min"]
+    assert "more" not in text
+
+
+def test_what_is_left_out_is_counted_and_an_unfinished_list_says_so() -> None:
+    text = shown(AlarmList({"ROOM": 7}, [LOBBY], [], False))
+    assert "and 6 more" in text
+    assert "is being made anew" in text
+
+
+def test_failed_alarms_are_shown_with_their_errors() -> None:
+    lost = GivenUp("ROOM", "ab" * 32, "lobby", "nightly", NOW, NOW, "ValueError: no")
+    text = shown(AlarmList({}, [], [lost], True))
+    assert text.startswith("0 objects have alarms\n")
+    row = text.splitlines()[-1].split()
+    assert row[:2] + row[-2:] == ["ROOM:lobby", "nightly", "ValueError:", "no"]
+
+
+@pytest.mark.parametrize(("ms", "text"), [(NOW - 1, "now"), (NOW, "now"), (NOW + 500, "500 ms")])
+def test_how_long_it_is_until_then(ms: int, text: str) -> None:
+    assert until(ms, NOW) == text
+
+
+def test_a_time_beyond_all_calendars_can_be_shown() -> None:
+    assert moment(0) == "1970-01-01 00:00:00 UTC"
+    assert moment(2**62) == f"{2**62} ms"
+
+
+def test_alarms_are_read_while_no_roost_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lobby = IdSpace("ROOM", "ROOM").from_name("lobby")
+    file = AgendaFile(tmp_path / "hosts" / "0", complete=True)
+    file.write(Changes([Entry(lobby.key, "ROOM", "lobby", 5, 5)]))
+    file.close()
+    assert main(["alarms", "--data", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(one["name"], one["id"], one["due"]) for one in told["next"]] == [("lobby", str(lobby), 5)]
+    assert main(["alarms", "--data", str(tmp_path), "--next", "0"]) == 0
+    assert capsys.readouterr().out.startswith("1 object has alarms: 1 of ROOM\n")
+
+
+def test_an_agenda_that_cannot_be_read_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "hosts" / "0").mkdir(parents=True)
+    (tmp_path / "hosts" / "0" / NAME).write_bytes(b"no database" * 1_000)
+    assert main(["alarms", "--data", str(tmp_path)]) == 2
+    assert NAME in capsys.readouterr().err.replace("\n", "")
