@@ -31,6 +31,7 @@ from roost.objects.ending import carry_out
 from roost.objects.handlers import Handlers
 from roost.objects.lifecycle import ENDED, Happening, State, after
 from roost.objects.object_tasks import ObjectTasks
+from roost.objects.periodic import Periodics
 from roost.objects.pins import PinnedTime, lingering, pins, unfinished
 from roost.objects.row_count import RowCount
 from roost.objects.shutdown import INACTIVE, Shutdown
@@ -69,6 +70,7 @@ class Activation(TurnLoop):
         self.delivery = Delivery(self)
         self._begin = self.delivery.begin
         self.background = Background(self)
+        self.periodics = Periodics(self)
         self.shutdown = Shutdown(self)
         self.streams: dict[StreamedBody, None] = {}
         self.socket_event_ms: int | None = None
@@ -311,11 +313,24 @@ class Activation(TurnLoop):
         return None if self.ended or self.pinned_by() else self.stopwatch.stopped_at
 
     def hibernate(self) -> None:
-        """Drop the memory, after `pre_shutdown` if it has one; the hibernating sockets stay. It must not be pinned."""
+        """Drop the memory, after `pre_shutdown` if it has one; the hibernating sockets stay. It must not be pinned.
+
+        What is to be flushed is flushed first. When that cannot be done the object stays awake.
+        """
         reasons = self.pinned_by()
         assert not reasons, f"{self.object_id!r} is pinned by {', '.join(reasons)}"
-        if not self.shutdown.call(INACTIVE, self._sleep):
+        if not self.shutdown.call(INACTIVE, self._sleep_if_flushed):
             self._sleep()
+
+    def _sleep_if_flushed(self) -> None:
+        if self.periodics.dirty:
+            self._go_on()
+        else:
+            self._sleep()
+
+    def _go_on(self) -> None:
+        self.gate.open = True
+        self.look_soon()
 
     def _sleep(self) -> None:
         self._carry_out(Doom("hibernation", None, Happening.SLEEP))
@@ -326,14 +341,14 @@ class Activation(TurnLoop):
 
         Events go on afterwards, for those who come late: what calls it may be other objects' `pre_shutdown`.
         """
+        self.periodics.leave()
         over: asyncio.Future[None] = self.loop.create_future()
 
         def resolve() -> None:
             over.set_result(None)
 
         def go_on() -> None:
-            self.gate.open = True
-            self.look_soon()
+            self._go_on()
             resolve()
 
         return over if self.shutdown.call(reason, go_on, resolve) else None

@@ -13,6 +13,7 @@ from roost.ids import ObjectId
 from roost.objects.auto_response import WebSocketRequestResponsePair
 from roost.objects.critical_section import begin_section
 from roost.objects.message import checked_message
+from roost.objects.periodic import Periodic
 from roost.objects.web_socket import Taken, WebSocket
 
 if TYPE_CHECKING:
@@ -55,6 +56,18 @@ class DurableObjectState:
         A failure of it is logged.
         """
         self._activation.background.wait_until(awaitable)
+
+    def every(self, seconds: float, function: Callable[[], Awaitable[Any] | Any]) -> Periodic:
+        """Call a function every so many seconds while something goes on in the object: to write what is kept in memory.
+
+        It is called when events have begun, or were under way, since the last time; not in an object in which nothing
+        happens, so it keeps nobody awake. It is also called before hibernation, before a deploy and before the system
+        stops; not before a reset or a crash, which lose what is not written. A failure of it is logged, and it is
+        called again after the same time; until it succeeds the object does not hibernate.
+
+        The result has `flush()`, to call it now, `touch()`, to tell of a change that came from no event, and `stop()`.
+        """
+        return self._activation.periodics.add(seconds, function)
 
     def abort(self, reason: str | None = None, *, retry_alarm: bool = True) -> NoReturn:
         """Reset the object now: its memory is dropped, and what this turn wrote; what it wrote before stays, and so do

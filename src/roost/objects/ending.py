@@ -170,6 +170,7 @@ def _end_code(activation: Activation, doom: Doom) -> None:
         stream.fail(doom.for_caller())
     activation.streams.clear()
     activation.background.close()
+    activation.periodics.close()
     activation.shutdown.end()
     lined_up = _lined_up(activation.gate.inner)
     activation.tasks.cancel_all()

@@ -54,6 +54,8 @@ def unfinished(activation: Activation) -> list[str]:
         reasons.append("critical section")
     if activation.shutdown.running:
         reasons.append("pre_shutdown")
+    if activation.periodics.leaving and activation.periodics.dirty:
+        reasons.append("changes that are not flushed yet")
     if activation.streams:
         reasons.append("streamed body")
     if activation.background.busy:
@@ -68,6 +70,8 @@ def unfinished(activation: Activation) -> list[str]:
 def lingering(activation: Activation) -> list[str]:
     """What may go on for ever."""
     reasons = ["active WebSocket"] if activation.sockets.active else []
+    if activation.periodics.failing:
+        reasons.append("changes that could not be flushed")
     for task in activation.tasks.live:
         if task.event is None and task.listed:
             reasons.append(f"task {task.get_name()}")

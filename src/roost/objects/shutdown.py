@@ -9,7 +9,9 @@
 #  (3) It may take `pre_shutdown_seconds_max`. What it raises is reported, and so is that it took too long; neither
 #      keeps the end from coming.
 #  (4) What it wrote is committed before the end, so the next constructor finds it.
-#  (5) A class that does not define it pays nothing for it.
+#  (5) What is to be flushed (`periodic.py`) is flushed before it, and what it changed after it. Where that cannot be
+#      done before hibernation, it is not called, and the object stays awake.
+#  (6) A class that does not define it and has nothing to flush pays nothing for it.
 
 from __future__ import annotations
 
@@ -61,17 +63,33 @@ class Shutdown:
         False when there is nothing to run: then neither is called.
         """
         activation = self._activation
-        handler = activation.delivery.pre_shutdown
-        if handler is None or self._called or activation.ended or not activation.opened:
+        handler = None if self._called else activation.delivery.pre_shutdown
+        if activation.ended or not activation.opened or self.running:
             return False
-        self._called = self.running = True
+        if handler is None and not activation.periodics.dirty:
+            return False
+        self.running = True
         self._then, self._on_end = then, on_end
         activation.gate.close()
         limit = activation.surroundings.limits.pre_shutdown_seconds_max
         self._timer = activation.surroundings.clock.call_later(limit, lambda: self._too_long(limit))
-        task = activation.tasks.start(_called(handler, ShutdownInfo(reason)), "pre_shutdown", self._done)
+        task = activation.tasks.start(self._last_words(handler, ShutdownInfo(reason)), "pre_shutdown", self._done)
         task.listed = False
         return True
+
+    async def _last_words(self, handler: Callable[[ShutdownInfo], Any] | None, info: ShutdownInfo) -> None:
+        periodics = self._activation.periodics
+        await periodics.flush()
+        if handler is None or (info.reason == INACTIVE and periodics.dirty):
+            return
+        self._called = True
+        try:
+            result = handler(info)
+            if inspect.isawaitable(result):
+                await result
+        finally:
+            periodics.touch()
+            await periodics.flush()
 
     def _done(self, task: ObjectTask) -> None:
         if self.running and not self._activation.ended:
@@ -100,9 +118,3 @@ class Shutdown:
         if self.running:
             self._stop()
             self._on_end()
-
-
-async def _called(handler: Callable[[ShutdownInfo], Any], info: ShutdownInfo) -> None:
-    result = handler(info)
-    if inspect.isawaitable(result):
-        await result

@@ -56,7 +56,7 @@ class TurnLoop:
         self.stopwatch = Stopwatch(surroundings.clock, self.meter)
         self._begin: dict[type, Callable[[Any], None]] = {}
         """How each kind of event is begun."""
-        self._committed = 0
+        self._chosen = self._committed = 0
         self._wrote = self._stray_soon = self._look_is_due = False
         self.storage.on_dirty = self._first_write
         self.storage.on_failure = self.output_gate.break_
@@ -149,6 +149,11 @@ class TurnLoop:
             self._turn(_nothing, None)
             self._pump()
 
+    @property
+    def begun(self) -> int:
+        """Grows whenever an event begins; by how much says nothing."""
+        return self._chosen + self.meter.messages_in
+
     # -- whose turn it is ----------------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
@@ -176,6 +181,7 @@ class TurnLoop:
         elif kind is CriticalSection:
             self._turn(_enter, chosen)
         else:
+            self._chosen += 1
             self._turn(self._begin[kind], chosen)
 
     def resume(self, task: ObjectTask) -> None:
