@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -152,7 +154,7 @@ def test_a_failing_keeper_is_not_asked_all_the_time(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(retirement, "_RETRY_SECONDS", 5.0)
     monkeypatch.setattr(retirement, "_RETRY_SECONDS_MAX", 60.0)
     now = 100.0
-    monkeypatch.setattr(retirement.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     journal.use(b"a")
     journal.use(b"b")
     journal.segments.let_go(b"a", 1)
@@ -163,7 +165,7 @@ def test_a_failing_keeper_is_not_asked_all_the_time(tmp_path: Path, monkeypatch:
             journal.keeper.offered.pop()[1](False)
         now += 1
         journal.segments.retire()
-    assert [later - earlier for earlier, later in zip(asked, asked[1:], strict=False)] == [5, 10, 20, 40, 60, 60]
+    assert [later - earlier for earlier, later in itertools.pairwise(asked)] == [5, 10, 20, 40, 60, 60]
 
 
 def test_what_a_clean_close_did_not_get_kept_is_offered_after_the_next_start(
