@@ -7,11 +7,13 @@ from pathlib import Path
 
 from roost.backup.series import Series, Snapshot, series_of, spool_of
 from roost.backup.shipper import Shipper
-from roost.backup.snapshot import SnapshotTaker
+from roost.backup.snapshot import Progress, SnapshotTaker
 from roost.backup.target import Target
-from roost.clock import SystemClock
+from roost.clock import Clock, SystemClock
+from roost.history.folding import fold
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
+from roost.storage.keeper import NothingKept
 from roost.storage.store import HostStore
 
 SPACE = IdSpace("ROOM", "ROOM")
@@ -22,11 +24,33 @@ def room(name: str) -> ObjectId:
     return SPACE.from_name(name)
 
 
+class FakeTime(SystemClock):
+    """A clock whose time of day stands still until it is moved."""
+
+    def __init__(self, ms: int) -> None:
+        self.ms = ms
+
+    def now_ms(self) -> int:
+        return self.ms
+
+
+class FoldsAtOnce(NothingKept):
+    """A keeper that makes archives before it returns."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+
+    def keep(self, segment: Path, done: Callable[[bool], None]) -> None:
+        fold(self.data, segment)
+        done(True)
+
+
 class Host:
     """A host's storage, driven by hand."""
 
     def __init__(self, data: Path, slot: int = 0, **options: object) -> None:
         options.setdefault("limits", LIMITS)
+        options.setdefault("keeper", FoldsAtOnce(data))
         self.data = data
         self.store = HostStore(data, slot, **options)  # type: ignore[arg-type]
         self.put_last: dict[str, bytes] = {}
@@ -61,9 +85,14 @@ class Host:
 MakeHost = Callable[..., Host]
 
 
-def back_up(data: Path, target: Target) -> Snapshot:
-    """A snapshot of a data directory into its series."""
+def back_up(
+    data: Path,
+    target: Target,
+    meanwhile: Callable[[Progress], None] = lambda progress: None,
+    clock: Clock | None = None,
+) -> Snapshot:
+    """A snapshot of a data directory into its series; `meanwhile` is called again and again while it is taken."""
     with spool_of(data) as spool:
         shipper = Shipper(data, Series(target, series_of(data)), spool)
         shipper.find_ends()
-        return SnapshotTaker(data, shipper, SystemClock()).take()
+        return SnapshotTaker(data, shipper, clock or SystemClock(), meanwhile).take()

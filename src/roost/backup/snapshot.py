@@ -69,7 +69,8 @@ class SnapshotTaker:
         """The snapshot, once it is whole in the target."""
         ids = self._series.snapshot_ids()
         before = _last_readable(self._series, ids)
-        number = int(ids[-1].partition("-")[0]) + 1 if ids else 1
+        # Behind those that were killed too: what they had copied must not be written over.
+        number = max((int(one.partition("-")[0]) for one in [*ids, *_begun(self._series)]), default=0) + 1
         began = self._clock.now_ms()
         name = f"{number:06d}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(began / 1000))}"
         since = beginnings(self._data)
@@ -205,6 +206,11 @@ def _last_readable(series: Series, ids: list[str]) -> Snapshot | None:
         except BackupError as error:
             logger.warning("%s; what it had is copied again", error)
     return None
+
+
+def _begun(series: Series) -> set[str]:
+    """Every snapshot that has packs."""
+    return {pack.split("/")[1] for pack in series.packs()}
 
 
 def _earlier_copies(series: Series, before: Snapshot | None) -> Iterator[tuple[Place, list[Copy]]]:
