@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,10 +42,10 @@ class Historian(NothingKept):
 
 
 @pytest.fixture(params=["clean", "killed"])
-def data(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+def data(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     with tarfile.open(FIXTURES / f"format-1-{request.param}.tar.xz") as archive:
         archive.extractall(tmp_path / "data", filter="tar")
-    yield tmp_path / "data"
+    return tmp_path / "data"
 
 
 def contents(stores: list[HostStore]) -> dict[str, tuple[int, int]]:
