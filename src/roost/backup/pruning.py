@@ -1,6 +1,7 @@
 # What is not needed any more goes: first the snapshots, then what only they needed.
 #
-#  (1) The newest snapshots stay, as many as were asked for, and of shipments all that lead on from the oldest of them.
+#  (1) The newest snapshots stay, as many as were asked for, and of shipments all that lead on from the oldest of them,
+#      but for those whose content others have too.
 #  (2) A snapshot's own entry is removed before anything that it needs: one that is there is whole.
 #  (3) Other series of the target are left alone.
 """Removes old snapshots from a series."""
@@ -44,4 +45,11 @@ def _unneeded_shipments(series: Series, kept: list[Snapshot]) -> list[str]:
     if not kept:
         return []
     since = positions(kept[0].since)
-    return [one.name for one in series.shipments() if one.until <= since.get(one.slot, 0)]
+    unneeded: list[str] = []
+    reached: dict[int, int] = {}
+    for one in sorted(series.shipments(), key=lambda one: (one.slot, one.since, -one.until)):
+        if one.until <= max(since.get(one.slot, 0), reached.get(one.slot, 0)):
+            unneeded.append(one.name)
+        else:
+            reached[one.slot] = one.until
+    return unneeded

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import secrets
@@ -29,10 +30,12 @@ from pathlib import Path
 
 import msgspec
 
-from roost.backup.target import Target, read_bytes, write_bytes
+from roost.backup.target import Target, TargetUnavailableError, read_bytes, write_bytes
 from roost.errors import BackupError
 from roost.storage.layout import make_private, write_durably
 from roost.storage.segment import position, split_position
+
+logger = logging.getLogger("roost.backup")
 
 FORMAT = 1
 WHOLE = (1 << 40) - 1
@@ -119,6 +122,17 @@ class Series:
         if found > FORMAT:
             raise BackupError(f"{name} in {self.target.title} has format {found}; this roost reads up to {FORMAT}")
         return msgspec.json.decode(raw, type=Snapshot)
+
+    def last_snapshot(self) -> Snapshot | None:
+        """The last one that can be read. One that is damaged must not keep others from being taken; it is reported."""
+        for name in reversed(self.snapshot_ids()):
+            try:
+                return self.snapshot(name)
+            except TargetUnavailableError:
+                raise
+            except BackupError as error:
+                logger.warning("%s; what it had is copied again", error)
+        return None
 
     def write_snapshot(self, snapshot: Snapshot) -> None:
         """From now on it is there."""

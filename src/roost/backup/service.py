@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from roost.backup.shipper import BrokenChainError, ForeignSeriesError, Shipper
 from roost.backup.snapshot import Progress, SnapshotTaker
 from roost.backup.target import Target
 from roost.clock import Clock
-from roost.errors import BackupError, RoostError
+from roost.errors import RoostError
 
 logger = logging.getLogger("roost.backup")
 
@@ -132,8 +131,7 @@ class BackupService:
         series = Series(self._target, series_of(self._data))
         shipper = Shipper(self._data, series, spool, self._check_stopping)
         shipper.find_ends()
-        ids = series.snapshot_ids()
-        self._last = _readable(series, ids[-1]) if ids else None
+        self._last = series.last_snapshot()
         self._shipper = shipper
         return shipper
 
@@ -199,15 +197,3 @@ class BackupService:
             logger.error("%s is %.0f s behind: %s; it is tried again", self._target.title, now - self._complete, error)
         logger.debug("tried again in %.0f s", pause)
         self._status.error, self._status.doing = str(error), "failing"
-
-
-def _readable(series: Series, name: str) -> Snapshot | None:
-    """The last snapshot; None when it is damaged, so that another is taken."""
-    with contextlib.suppress(msgspec.DecodeError):
-        try:
-            return series.snapshot(name)
-        except BackupError as error:
-            if error.retryable:
-                raise
-            logger.warning("%s; another snapshot is taken", error)
-    return None

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from roost.backup.series import WHOLE, Series, Shipment
+from roost.backup.series import WHOLE, Series, Shipment, positions
 from roost.errors import BackupError
 from roost.history.archive import ArchiveWriter
 from roost.history.journal_view import (
@@ -70,8 +70,10 @@ class Shipper:
     def find_ends(self) -> None:
         """Learn from the target up to where it has everything."""
         self.ends = {}
-        for shipment in self.series.shipments():
-            self.ends[shipment.slot] = max(self.ends.get(shipment.slot, 0), shipment.until)
+        last = self.series.last_snapshot()
+        reached = [] if last is None else list(positions(last.until).items())
+        for slot, until in [*reached, *((one.slot, one.until) for one in self.series.shipments())]:
+            self.ends[slot] = max(self.ends.get(slot, 0), until)
 
     def check(self) -> None:
         """Raises ForeignSeriesError when what was shipped does not come from this directory as it is now."""

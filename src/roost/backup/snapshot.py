@@ -38,6 +38,8 @@ logger = logging.getLogger("roost.backup")
 
 PACK_BYTES = 32 * 1024 * 1024
 """Beyond it a pack is closed; one that holds a large object is larger."""
+LINKS_MAX = 32
+"""Of a chain that a snapshot goes on with."""
 _RECENT_NS = 2_000_000_000  # of a change, within which another could have the same time on some file system
 _WORTH_KEEPING = 0.5
 _FILE = re.compile(r"[0-9a-f]{64}\.sqlite")
@@ -68,15 +70,13 @@ class SnapshotTaker:
     def take(self) -> Snapshot:
         """The snapshot, once it is whole in the target."""
         ids = self._series.snapshot_ids()
-        before = _last_readable(self._series, ids)
+        before = self._series.last_snapshot()
         # Behind those that were killed too: what they had copied must not be written over.
         number = max((int(one.partition("-")[0]) for one in [*ids, *_begun(self._series)]), default=0) + 1
         began = self._clock.now_ms()
         name = f"{number:06d}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(began / 1000))}"
         since = beginnings(self._data)
-        for slot, start in since.items():
-            # A chain that reaches into what is needed goes on; one that ended before it is not made whole for this.
-            self._shipper.ends[slot] = max(self._shipper.ends.get(slot, 0), start)
+        self._begin_shipping(since)
         objects = self._copy_objects(name, before)
         self._shipper.ship()
         snapshot = Snapshot(
@@ -92,6 +92,16 @@ class SnapshotTaker:
         )
         self._series.write_snapshot(snapshot)
         return snapshot
+
+    def _begin_shipping(self, since: dict[int, int]) -> None:
+        """A chain that reaches into what is needed goes on; one that ended before it is not made whole for this.
+
+        Where it is made of many small shipments, they are put together: what they hold is shipped once more.
+        """
+        ends, shipments = self._shipper.ends, self._series.shipments()
+        for slot, start in since.items():
+            links = sum(one.slot == slot and one.until > start for one in shipments)
+            ends[slot] = start if links > LINKS_MAX else max(ends.get(slot, 0), start)
 
     def _pause(self) -> None:
         self._paused(self._progress)
@@ -194,18 +204,6 @@ def _sorted_names(directory: Path) -> list[str]:
         return sorted(os.listdir(directory))
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _last_readable(series: Series, ids: list[str]) -> Snapshot | None:
-    """The last snapshot; one that is damaged must not keep the next from being taken."""
-    for name in reversed(ids):
-        try:
-            return series.snapshot(name)
-        except TargetUnavailableError:
-            raise
-        except BackupError as error:
-            logger.warning("%s; what it had is copied again", error)
-    return None
 
 
 def _begun(series: Series) -> set[str]:
