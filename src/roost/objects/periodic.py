@@ -44,7 +44,9 @@ class Periodic:
         self._changed = changed or self._something_happened
         self._name = str(getattr(function, "__qualname__", None) or type(function).__qualname__)
         self._seen = activation.begun
-        self._touched = False
+        self._touched = (
+            changed is None and activation.opened
+        )  # the event that asks for it may go on to change something
         self._running = 0
         self._failing = False
         self._timer: Timer | None = None
