@@ -22,6 +22,7 @@ from roost.env import Env
 from roost.errors import (
     ConfigurationError,
     HostLostError,
+    ObjectResetError,
 )
 from roost.host.absences import Absences
 from roost.host.activations import Activations
@@ -200,6 +201,12 @@ class Host:
 
     def session_ended(self, session: PeerSession) -> None:
         self.sessions.pop(session, None)
+
+    def end_life(self, object_id: ObjectId, why: str) -> None:
+        """Reset the object, if it is awake: the next event begins a life anew. Its hibernating sockets stay."""
+        place = self.activations.places.get(object_id.key)
+        if place is not None and place.activation is not None:
+            place.activation.abort(ObjectResetError(f"the object was reset: {why}"))
 
     # -- looking -----------------------------------------------------------------------------------------------------
 

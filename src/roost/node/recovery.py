@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from roost.history.folding import fold_all
 from roost.link.directory import LocalDirectory
 from roost.storage.agenda_move import move_entries
 from roost.storage.recovery import recover_all
@@ -13,5 +14,6 @@ def recover(data: Path, hosts: int) -> None:
     """Bring the file of every object up to date, whichever host wrote it last, and its alarms to the host that owns it
     when there are so many. No host may run meanwhile."""
     recover_all(data)
+    fold_all(data)  # commits of an object must be kept before its next host makes others
     slots = range(hosts)
     move_entries(data, slots, LocalDirectory(slots).owner)

@@ -25,6 +25,8 @@ from roost.config import Settings, load
 from roost.errors import InvalidStateError, WrongTypeError
 from roost.gateway.host_links import HostLinks
 from roost.gateway.server import Gateway
+from roost.history.keeper import HistoryKeeper
+from roost.history.rewinder import HistoryRewinder
 from roost.host.app import App, app_of_classes, app_of_module, check_class, check_entrypoint
 from roost.host.host import Host
 from roost.host.loader import load_app
@@ -34,6 +36,7 @@ from roost.link.frames import Hello
 from roost.link.memory import MemoryConnection, memory_pair
 from roost.node.gateway_process import tls_context
 from roost.node.recovery import recover
+from roost.node.restores import begin_restores
 from roost.node.static_files import assets_of
 from roost.objects.durable_object import DurableObject
 from roost.objects.shutdown import CODE_UPDATED
@@ -105,6 +108,7 @@ class Server:
         self._keep_data = keep_data
         self._host: Host | None = None
         self._store: HostStore | None = None
+        self._rewinder: HistoryRewinder | None = None
         self._gateway: Gateway | None = None
         self._links: list[MemoryConnection] = []
         self._exit = contextlib.AsyncExitStack()
@@ -182,7 +186,15 @@ class Server:
 
     async def _begin_host(self, app: App) -> None:
         settings = self.settings
-        self._store = HostStore(settings.data, 0, limits=settings.limits, clock=self.clock)
+        self._rewinder = HistoryRewinder(settings.data)
+        self._store = HostStore(
+            settings.data,
+            0,
+            limits=settings.limits,
+            clock=self.clock,
+            keeper=HistoryKeeper(settings.data, settings.limits, clock=self.clock),
+            rewinder=self._rewinder,
+        )
         host = Host(
             app,
             self._store,
@@ -195,6 +207,7 @@ class Server:
             debug=settings.debug,
         )
         await host.start()
+        begin_restores(self._store, settings.data, lambda key: True)
         self._host = host
 
     async def _end_host(self) -> None:
@@ -202,6 +215,8 @@ class Server:
         self._links.clear()
         if host is not None:
             await host.close()
+        if self._rewinder is not None:
+            self._rewinder.close()  # or the store would wait for what it was asked for
         if self._store is not None:
             self._store.close()
 

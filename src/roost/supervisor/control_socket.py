@@ -79,7 +79,8 @@ async def open_control_socket(
 
 async def ask(data: str | os.PathLike[str]) -> SystemReport:
     """The report of the roost that uses this data directory. Raises NotRunningError when there is none."""
-    return await _asked(data, QUESTION, SystemReport)
+    report: SystemReport = await _asked(data, QUESTION, SystemReport)
+    return report
 
 
 async def order(data: str | os.PathLike[str], what: str, arguments: dict[str, Any]) -> Any:

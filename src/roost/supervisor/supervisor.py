@@ -104,7 +104,8 @@ class Supervisor:
                 command=self._command,
                 sleep=self._sleep,
             )
-            async with contextlib.aclosing(await open_control_socket(sockets.control, processes.report, processes.order)):
+            control = await open_control_socket(sockets.control, processes.report, processes.order)
+            async with contextlib.aclosing(control):
                 await self._unless_killed(processes, self._serve(directory, processes))
 
     async def _unless_killed(self, processes: Processes, work: Coroutine[Any, Any, None]) -> None:
