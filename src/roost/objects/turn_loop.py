@@ -27,7 +27,7 @@ from roost.objects.stopwatch import Stopwatch
 from roost.objects.surroundings import Surroundings
 from roost.objects.tasks import HERE
 from roost.objects.turn import ObjectTask
-from roost.storage.object_storage import ObjectStorage
+from roost.storage.object_storage import TURN_OVER, ObjectStorage
 
 TURNS_AT_ONCE = 64
 
@@ -60,6 +60,7 @@ class TurnLoop:
         self._wrote = self._stray_soon = self._look_is_due = False
         self.storage.on_dirty = self._first_write
         self.storage.on_failure = self.output_gate.break_
+        self.storage.cursors.on_first = self._first_cursor
 
     # -- what an activation adds ---------------------------------------------------------------------------------------
 
@@ -111,6 +112,7 @@ class TurnLoop:
     def _commit(self) -> None:
         """End the turn's transaction. Effects made before its first write do not wait for it."""
         storage = self.storage
+        storage.cursors.end(TURN_OVER)
         if not storage.dirty:
             self._wrote = storage.uncommitted  # inside a transaction that goes on, or it was rolled back
             return
@@ -134,6 +136,12 @@ class TurnLoop:
     def _first_write(self) -> None:
         self._wrote = True
         self.outbox.mark_write()
+        if not self.gate.running:
+            self._stray()
+
+    def _first_cursor(self) -> None:
+        """The turn's end ends it, as if something had been written."""
+        self._wrote = True
         if not self.gate.running:
             self._stray()
 

@@ -19,6 +19,7 @@ import os
 import struct
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import apsw
 
@@ -26,6 +27,9 @@ from roost.storage.files import Files, sync_directory, sync_file, write_all
 from roost.storage.layout import make_private
 from roost.storage.record import PAGE_BYTES
 from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template, is_born
+
+if TYPE_CHECKING:
+    from roost.storage.guard import Guard
 
 _WAL_HEADER = 32
 _FRAME_HEADER = 24
@@ -89,6 +93,8 @@ class Database:
         return False
 
     def _connect(self) -> apsw.Connection:
+        self.guard: Guard | None = None
+        """Watches over users' statements, from the first one on this connection on."""
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         for setting in (*_SETTINGS, f"max_page_count={self._size_pages_max}"):

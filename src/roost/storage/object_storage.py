@@ -12,25 +12,32 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import apsw
 
-from roost.errors import InvalidStateError, StorageError
+from roost.errors import InvalidStateError, SQLError, StorageError, TurnRolledBackError
 from roost.ids import ObjectId
 from roost.storage import kv
 from roost.storage.alarms import FailedAlarm
 from roost.storage.database import Database
 from roost.storage.fate import Fate
+from roost.storage.guard import Guard
 from roost.storage.kv import KeyRange
 from roost.storage.log import OnDurable
 from roost.storage.object_alarms import ObjectAlarms
+from roost.storage.open_cursors import OpenCursors
 from roost.storage.record import PAGE_BYTES
+from roost.storage.rewinder import Rewinder
 from roost.storage.savepoints import Before, Savepoints
+from roost.storage.sql_errors import is_critical
 from roost.storage.writer import Writer
 
 T = TypeVar("T")
+
+TURN_OVER = "the turn in which it was made is over"
 
 
 class Writers(Protocol):
@@ -57,6 +64,16 @@ class Writers(Protocol):
     def alarm_failed(self, object_id: ObjectId, failed: FailedAlarm) -> None:
         """An alarm was given up, durably."""
 
+    @property
+    def rewinder(self) -> Rewinder | None:
+        """Who knows objects' pasts."""
+
+    def prepare(self, object_id: ObjectId, ready: Callable[[StorageError | None], None]) -> bool:
+        """Whether the object may be opened now; else `ready` is called, once, when it may be, or cannot be."""
+
+    def plan_restore(self, object_id: ObjectId, commit: int) -> int:
+        """Have the object's next life begin with what it held after a commit; the number of the commit that does it."""
+
 
 class ObjectStorage:
     """The storage of one activation, on bytes. Cheap to make: no file is touched before the first use.
@@ -73,7 +90,11 @@ class ObjectStorage:
         made with `allow_unconfirmed`. Means nothing when there were none."""
         self.failure: StorageError | None = None
         """Why nothing can be stored or read any more in this life."""
+        self.on_open: Callable[[Database], None] | None = None
+        """Called when a turn begins to use the file, before its transaction."""
         self.alarms = ObjectAlarms(self)
+        self.cursors = OpenCursors()
+        """Of users' queries in this turn; whoever ends a turn that is not committed ends them too."""
         self.rows_read = 0
         self.rows_written = 0
         """Of all of this life, like `rows_read`."""
@@ -106,6 +127,7 @@ class ObjectStorage:
         """
         assert self.dirty, "only a turn that wrote is committed"
         writer = self._in_use()
+        self.cursors.end(TURN_OVER)
         self._end_turn()
         waiting, self._after_commit = self._after_commit, []
         called = Fate([self._learn_fate, on_durable, *waiting])
@@ -116,6 +138,8 @@ class ObjectStorage:
             for callback in waiting:
                 callback(error)
             raise
+        if writer.database.guard is not None:
+            writer.database.guard.altered = False
         called.may_call(self._writers.post)
         return number
 
@@ -173,6 +197,7 @@ class ObjectStorage:
             self._drop_turn()
         else:
             self._end_savepoint(self._nested.roll_back)
+            self._forget_rolled_back()
             self.confirmed = before.confirmed
 
     def _end_savepoint(self, end: Callable[[apsw.Connection], None]) -> None:
@@ -182,9 +207,11 @@ class ObjectStorage:
 
     def _drop_turn(self) -> None:
         """Nothing was written since the last commit any more."""
+        self.cursors.end("what it read was rolled back")
         writer = self._writer
         if writer is not None and writer.in_turn:
             writer.undo(writer.database.mark)
+            self._forget_rolled_back()
         self._end_turn()
         if writer is not None and not writer.database.born:
             self._writer = None
@@ -265,10 +292,16 @@ class ObjectStorage:
         if self._reader() is None:
             return
         writer = self._in_use()
-        self._guard(writer.reset)
+        self.cursors.end("everything was deleted")
+        self._guard(lambda: self._reset(writer))
         writer.in_turn = True
         self._mark_dirty(True)
         self.rows_written += 1
+
+    def _reset(self, writer: Writer) -> None:
+        guard = self.open_guard
+        with contextlib.nullcontext() if guard is None else guard.reset():
+            writer.reset()
 
     # Other tables.
 
@@ -281,6 +314,70 @@ class ObjectStorage:
         """Have an operation change the database, as part of this turn."""
         connection = self._write(confirmed).connection
         return self._guard(lambda: operation(connection))
+
+    # Statements of users: see `sql`.
+
+    def database(self) -> Database:
+        """The open database; one is made when there is none. What is not written to is not kept."""
+        writer = self._writer
+        if writer is None or writer.database.closed or self.failure is not None or self._closed:
+            writer = self._open(create=True)
+            assert writer is not None, "a writer that may be created is there"
+        writer.database.ready()
+        return writer.database
+
+    def database_to_write(self) -> Database:
+        """The database with the turn's transaction open."""
+        writer = self._writer
+        if self._wrote and self.confirmed and writer is not None and writer.in_turn and not self._nested.waiting:
+            return writer.database  # as it is at the second write of a turn
+        return self._write(True)
+
+    @property
+    def open_guard(self) -> Guard | None:
+        """What watches over users' statements; None when there were none, or the file is closed."""
+        return None if self._writer is None else self._writer.database.guard
+
+    def refused(self, error: apsw.Error, refusal: SQLError) -> Exception:
+        """What to raise when SQLite refused a statement. Critical when the database failed, or the turn is gone."""
+        writer = self._in_use()
+        if is_critical(error):
+            return self._failed(error)
+        if writer.in_turn and not writer.database.connection.in_transaction:
+            lost = TurnRolledBackError(f"SQLite rolled back everything that the turn wrote: {refusal}")
+            self._fail(lost)
+            return lost
+        return refusal
+
+    def _forget_rolled_back(self) -> None:
+        guard = self.open_guard
+        if guard is not None:
+            guard.rolled_back()
+
+    # The past: see `bookmarks`.
+
+    @property
+    def past(self) -> Rewinder | None:
+        """Who knows what the object held before."""
+        return self._writers.rewinder
+
+    @property
+    def position(self) -> int:
+        """A number that no commit so far is above, and every later one is; 0 when there was none."""
+        if self._reader() is None:
+            return 0
+        writer = self._in_use()
+        return writer.number or max(writer.highest - 1, 0)
+
+    def plan_restore(self, commit: int) -> int:
+        """Have the next life begin with what the object held after a commit; the number of the commit that does it."""
+        self._check_usable()
+        return self._writers.plan_restore(self.object_id, commit)
+
+    def prepare(self, ready: Callable[[StorageError | None], None]) -> bool:
+        """To be called before the first use: whether there is nothing to do before it. Else `ready` is called, later
+        and once, when there is not any more, or with the error."""
+        return self._writers.prepare(self.object_id, ready)
 
     # Alarms: see `alarms`.
 
@@ -329,6 +426,9 @@ class ObjectStorage:
             return
         self.rollback()
         self._closed = True
+        guard = self.open_guard
+        if guard is not None:
+            guard.release()
         self._writer = None
 
     # Inside.
@@ -389,6 +489,9 @@ class ObjectStorage:
             raise
         if self._writer is not None:
             self._writer.on_lost = self._learn_fate
+            if self.on_open is not None:
+                self._writer.database.ready()
+                self.on_open(self._writer.database)
         return self._writer
 
     def _in_use(self) -> Writer:

@@ -21,30 +21,31 @@ class Savepoints:
         self._before: list[Before] = []
         self._begun = 0
         """How many of them have begun in the database."""
+        self.waiting = False
+        """Whether one has not."""
 
     @property
     def depth(self) -> int:
         """How many are open."""
         return len(self._before)
 
-    @property
-    def waiting(self) -> bool:
-        """Whether one has not begun in the database yet."""
-        return self._begun < len(self._before)
-
     def open(self, before: Before) -> None:
         """Open one more."""
         self._before.append(before)
+        self.waiting = True
 
     def pop(self) -> Before:
         """The innermost is over; `release` or `roll_back` must follow, or the end of the turn."""
-        return self._before.pop()
+        before = self._before.pop()
+        self.waiting = self._begun < len(self._before)
+        return before
 
     def begin(self, connection: apsw.Connection) -> None:
         """Let all that are open begin in the database."""
         while self._begun < len(self._before):
             connection.execute(f"SAVEPOINT _roost_{self._begun}")
             self._begun += 1
+        self.waiting = False
 
     def release(self, connection: apsw.Connection) -> None:
         """Keep the writes of the one that is over."""
@@ -62,8 +63,10 @@ class Savepoints:
     def end_turn(self) -> None:
         """The transaction of the turn is over in the database, and so is everything inside of it."""
         self._begun = 0
+        self.waiting = bool(self._before)
 
     def clear(self) -> None:
         """None is open any more."""
         self._before.clear()
         self._begun = 0
+        self.waiting = False

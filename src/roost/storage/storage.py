@@ -22,6 +22,7 @@ from roost.storage.alarm_calls import AlarmCalls
 from roost.storage.arguments import check_count, checked_key, checked_keys, checked_range, encoded
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.ready import Ready
+from roost.storage.sql import SQL
 from roost.storage.sync_kv import SyncKV
 from roost.storage.transaction import Transaction, given
 
@@ -47,6 +48,14 @@ class Storage(AlarmCalls):
         self._limits = limits
         self.kv = SyncKV(storage, limits)
         """The same data, synchronously."""
+        self._sql: SQL | None = None
+
+    @property
+    def sql(self) -> SQL:
+        """The same database, in SQL."""
+        if self._sql is None:
+            self._sql = SQL(self._storage, self._limits)
+        return self._sql
 
     @overload
     def get(
