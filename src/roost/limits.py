@@ -28,6 +28,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     object_bytes_max: int = 10 * 1024**3  # then writes fail with StorageFullError; reads and deletes go on
     open_databases_max: int = 512  # per host: an open one costs a few descriptors and about 100 KiB
     journal_segment_bytes: int = 64 * 1024 * 1024  # preallocated, so that fdatasync writes no metadata
+    checked_at_open_bytes: int = 256 * 1024  # of an object's file, against its checksums; `roost check` reads all of it
     checkpoint_bytes: int = 4 * 1024 * 1024  # of captured frames per object, before its file is brought up to date
 
     # alarms

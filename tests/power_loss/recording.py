@@ -95,8 +95,8 @@ class Recording:
 
 
 def files_below(directory: Path) -> list[Path]:
-    """The files of a directory, at any depth."""
-    return sorted(path for path in directory.rglob("*") if path.is_file())
+    """The files of a directory, at any depth, but for SQLite's shared memory."""
+    return sorted(path for path in directory.rglob("*") if path.is_file() and not path.name.endswith("-shm"))
 
 
 def parsed(raw: bytes) -> list[Event]:

@@ -8,7 +8,10 @@
 #      (`move_pages`), a turn that wants the database waits for it; while the file is synced (`sync`), it does not.
 #  (4) Closing never checkpoints, so nothing that is not durable elsewhere gets into the file that way; and a
 #      write-ahead log found on opening is from a former life: it is removed, never read.
-#  (5) The file's descriptor for syncing is opened after SQLite's and closed after it: closing one of ours first would
+#  (5) A checkpoint ends with the checksums of the pages that it moved. On opening they are compared, as far as
+#      `checked_pages_max` goes: a file that is not what was written is refused, and so is one in the place of an object
+#      that is neither an object's nor one on its way to become one.
+#  (6) The file's descriptor for syncing is opened after SQLite's and closed after it: closing one of ours first would
 #      drop the locks that SQLite holds (POSIX).
 """A database with its commits captured."""
 
@@ -23,9 +26,11 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from roost.storage.files import Files, sync_directory, sync_file, write_all
+from roost.errors import StorageCorruptError
+from roost.storage.files import Files, read_fully, sync_directory, sync_file, write_all
 from roost.storage.layout import make_private
 from roost.storage.record import PAGE_BYTES
+from roost.storage.sums import damaged_pages, keep_sums, remove_sums
 from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template, is_born
 
 if TYPE_CHECKING:
@@ -43,16 +48,24 @@ Images = dict[int, bytes | memoryview]
 
 
 class Database:
-    """An open object file; `size_pages_max` bounds it. Raises apsw.Error and OSError as they come."""
+    """An open object file; `size_pages_max` bounds it. Raises apsw.Error and OSError as they come.
 
-    def __init__(self, path: Path, template: Template, size_pages_max: int) -> None:
+    Raises StorageCorruptError when it is opened and is not what was written; see (5).
+    """
+
+    def __init__(self, path: Path, template: Template, size_pages_max: int, checked_pages_max: int = 64) -> None:
         self.path = path
         self._wal_path = path.with_name(path.name + "-wal")
         self._template = template
         self._size_pages_max = size_pages_max
         self._wal_fd = -1
         self._file_fd = -1
+        self._checked_pages_max = checked_pages_max
         self._frames = 0  # in the write-ahead log, as of the last commit
+        self._captured: list[tuple[int, tuple[int, ...]]] = []
+        """The pages in the write-ahead log: up to which mark, and which."""
+        self._unsummed: set[int] = set()
+        """Pages that were moved into the file, and have the checksums of before."""
         self._moved = threading.Event()
         self._moved.set()
         self.mark = 0
@@ -77,13 +90,28 @@ class Database:
         except FileNotFoundError:
             return False
 
+    @staticmethod
+    def check_absence(path: Path, template: Template) -> None:
+        """After `exists` said no: raise StorageCorruptError if the file that is there was an object's once."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            if damaged_pages(path, fd, 1) and not template.may_be_unborn(read_fully(fd, len(template.image) + 1, 0)):
+                raise StorageCorruptError(f"{path} does not begin like the file of an object any more")
+        finally:
+            os.close(fd)
+
     def _ready_file(self) -> bool:
         for suffix in ("-wal", "-shm", "-journal"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.path}{suffix}")
         if self.exists(self.path):
-            self.size_pages = self.path.stat().st_size // PAGE_BYTES
+            self.size_pages = self._checked_size()
             return True
+        self.check_absence(self.path, self._template)
+        remove_sums(self.path)
         make_private(self.path.parent)
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -91,6 +119,17 @@ class Database:
         finally:
             os.close(fd)
         return False
+
+    def _checked_size(self) -> int:
+        """How many pages the file has, after looking at its checksums."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            damaged = damaged_pages(self.path, fd, self._checked_pages_max)
+            if damaged:
+                raise StorageCorruptError(f"{self.path} is not what was written: {said_pages(damaged)}")
+            return os.fstat(fd).st_size // PAGE_BYTES
+        finally:
+            os.close(fd)
 
     def _connect(self) -> apsw.Connection:
         self.guard: Guard | None = None
@@ -181,13 +220,14 @@ class Database:
             images = {**dict(self._template.pages()), **images}
         self.size_pages = size
         self.mark = last
+        self._captured.append((last, tuple(images)))
         return images, size
 
     def _read_frames(self, images: Images, start: int, count: int) -> int:
         """Collect the pages of some frames; the size of the database that the last one tells."""
         if self._wal_fd < 0:
             self._wal_fd = os.open(self._wal_path, os.O_RDWR | os.O_CLOEXEC)
-        raw = os.pread(self._wal_fd, count * _FRAME, _WAL_HEADER + start * _FRAME)
+        raw = read_fully(self._wal_fd, count * _FRAME, _WAL_HEADER + start * _FRAME)
         assert len(raw) == count * _FRAME, f"SQLite said that {self._wal_path} holds {start + count} frames"
         view, size = memoryview(raw), 0
         for at in range(0, len(raw), _FRAME):
@@ -204,6 +244,7 @@ class Database:
         with contextlib.suppress(FileNotFoundError):
             os.truncate(self._wal_path, _WAL_HEADER + mark * _FRAME if mark else 0)
         self.mark = self._frames = mark
+        self._captured = [one for one in self._captured if one[0] <= mark]
         self.connection = self._connect()
         self.statements = self.connection.cursor()
         self.born = self.connection.pragma("application_id") == BORN
@@ -223,16 +264,22 @@ class Database:
             if left:
                 raise OSError(f"the checkpoint of {self.path} left {left} bytes in its write-ahead log")
             self.mark = self.durable_mark = self._frames = 0
+            self._unsummed.update(*(pages for _, pages in self._captured))
+            self._captured.clear()
         finally:
             self._moved.set()
 
     def sync(self) -> None:
-        """Make the file durable, and its name with it when it is new. On any thread."""
-        if self._file_fd < 0:
+        """Make the file durable, with its checksums, and its name when it is new. On any thread."""
+        is_first = self._file_fd < 0
+        if is_first:
             self._file_fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        sync_file(self._file_fd)
+        keep_sums(self.path, self._file_fd, self._unsummed, name_too=not is_first)
+        self._unsummed.clear()
+        if is_first:
             for directory in (self.path.parent, self.path.parent.parent, self.path.parent.parent.parent):
                 sync_directory(directory)
-        sync_file(self._file_fd)
 
     def close(self) -> None:
         """Close the file, and drop what is in the write-ahead log: it is in the file, or in the journal, or nowhere."""
@@ -249,5 +296,12 @@ class Database:
     def remove(self) -> None:
         """Close, and remove the file."""
         self.close()
+        remove_sums(self.path)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
+
+
+def said_pages(pages: list[int]) -> str:
+    """`page 3`, `pages 1, 2, 3 and 17 more`."""
+    shown = ", ".join(map(str, pages[:10])) + (f" and {len(pages) - 10} more" if len(pages) > 10 else "")
+    return f"page{'' if len(pages) == 1 else 's'} {shown}"

@@ -110,6 +110,17 @@ def write_all(files: Files, fd: int, data: bytes | memoryview, offset: int) -> N
         offset += taken
 
 
+def read_fully(fd: int, length: int, offset: int) -> bytes:
+    """Read so many bytes, or as many as there are: a single read may give less for no reason."""
+    found = os.pread(fd, length, offset)
+    while found and len(found) < length:
+        further = os.pread(fd, length - len(found), offset + len(found))
+        if not further:
+            break
+        found += further
+    return found
+
+
 def is_out_of_space(error: OSError) -> bool:
     """Whether the device, the quota or the allowed file size is exhausted."""
     return error.errno in _NO_SPACE

@@ -174,7 +174,7 @@ class ObjectRecovery:
     def _sync_together(self, threads: ThreadPoolExecutor, keys: list[bytes]) -> None:
         try:
             paths = {key: self._path(key) for key in keys}
-            errors = list(threads.map(_sync_error, paths.values()))
+            errors = list(threads.map(self._sync_error, paths.values()))
             sync_names(paths.values())
             for key, error in zip(keys, errors, strict=True):
                 if error is None:
@@ -183,6 +183,13 @@ class ObjectRecovery:
                     logger.warning("%s cannot be recovered now: %s", paths[key], error)
         finally:
             self._give_back(keys)
+
+    def _sync_error(self, path: Path) -> OSError | None:
+        try:
+            sync_object(path, self._sweep.pages(path))
+        except OSError as error:
+            return error
+        return None
 
     # One by one.
 
@@ -230,7 +237,7 @@ class ObjectRecovery:
         finally:
             replay.close()
         if list(replay.paths):
-            sync_object(path)
+            sync_object(path, replay.pages(path))
             sync_names([path])
 
     def _before(self, key: bytes, bad: int | None) -> Iterator[Record]:
@@ -261,14 +268,6 @@ class ObjectRecovery:
 
     def _path(self, key: bytes) -> Path:
         return self._layout.object_path(self._survey.objects[key].binding, key)
-
-
-def _sync_error(path: Path) -> OSError | None:
-    try:
-        sync_object(path)
-    except OSError as error:
-        return error
-    return None
 
 
 def _say(reason: str, lost: list[int]) -> str:

@@ -25,6 +25,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     lost: list[int] = []
     """The numbers of the commits that cannot be read, where they are known."""
 
+    def error(self) -> StorageCorruptError:
+        """What whoever wants to open the object is told."""
+        return StorageCorruptError(
+            f"object {self.key} is in quarantine: {self.reason}. `roost repair {self.key}` rebuilds what can be read"
+        )
+
 
 class Quarantine:
     """The objects of a data directory that must be repaired before they are served again."""
@@ -58,10 +64,7 @@ class Quarantine:
         """Raise StorageCorruptError when the object must not be opened."""
         case = self.case(key)
         if case is not None:
-            raise StorageCorruptError(
-                f"object {case.key} is in quarantine: {case.reason}."
-                f" `roost repair {case.key}` rebuilds what can be read"
-            )
+            raise case.error()
 
     def lift(self, key: bytes) -> None:
         """Serve the object again."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from roost.storage.files import Files, sync_directory, sync_file, write_all
 from roost.storage.layout import make_private
 from roost.storage.record import PAGE_BYTES, Record
+from roost.storage.sums import keep_sums
 
 _OPEN_MAX = 128
 
@@ -50,6 +51,10 @@ class Replay:
                 written.add(number)
         self.commits += 1
 
+    def pages(self, path: Path) -> set[int]:
+        """The pages of a file that were written to."""
+        return self._written[path]
+
     def forget(self, path: Path) -> None:
         """Let go of a file that somebody else goes on with: our descriptor must not be closed when it is in use."""
         fd = self._open.pop(path, None)
@@ -76,11 +81,12 @@ class Replay:
         return fd
 
 
-def sync_object(path: Path) -> None:
-    """Make an object's file durable."""
+def sync_object(path: Path, pages: Collection[int]) -> None:
+    """Make an object's file durable, with the checksums of the pages that were written; `sync_names` is to follow."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         sync_file(fd)
+        keep_sums(path, fd, pages, name_too=False)
     finally:
         os.close(fd)
 

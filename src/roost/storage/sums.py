@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from roost.storage.files import Files, sync_directory, write_all
+from roost.storage.files import Files, read_fully, sync_directory, write_all
 from roost.storage.record import PAGE_BYTES
 
 logger = logging.getLogger("roost.storage")
@@ -46,14 +46,16 @@ def sums_path(file: Path) -> Path:
     return file.with_suffix(".sums")
 
 
-def keep_sums(file: Path, fd: int, pages: Collection[int]) -> None:
+def keep_sums(file: Path, fd: int, pages: Collection[int], *, name_too: bool = True) -> None:
     """Sum these pages of a file as they are now, durably. `fd` is the file, open for reading and not changing.
+
+    Without `name_too` the caller syncs the directory afterwards: then new sums are durable too.
 
     Raises OSError only where neither the sums can be written nor the old ones removed; then the file must not be used
     before recovery has seen to it.
     """
     try:
-        _keep(file, fd, pages)
+        _keep(file, fd, pages, name_too)
     except OSError as error:
         logger.warning("the checksums of %s cannot be kept, so it goes unchecked: %s", file, error)
         remove_sums(file)
@@ -97,7 +99,7 @@ def _compared(fd: int, sums_fd: int, pages_max: int | None) -> Iterator[tuple[in
     if pages_max is not None:
         blocks = min(blocks, -(-pages_max // PAGES_PER_BLOCK))
     for number in range(blocks):
-        block = _unpacked(os.pread(sums_fd, BLOCK_BYTES, number * BLOCK_BYTES), number)
+        block = _unpacked(read_fully(sums_fd, BLOCK_BYTES, number * BLOCK_BYTES), number)
         first = number * PAGES_PER_BLOCK + 1
         known = [first + at for at, one in enumerate(block) if one]
         if pages_max is not None:
@@ -106,10 +108,10 @@ def _compared(fd: int, sums_fd: int, pages_max: int | None) -> Iterator[tuple[in
         yield from ((page, block[page - first], found.get(page, 0)) for page in known)
 
 
-def _keep(file: Path, fd: int, pages: Collection[int]) -> None:
+def _keep(file: Path, fd: int, pages: Collection[int], name_too: bool) -> None:
     files, size = Files(), os.fstat(fd).st_size // PAGE_BYTES
     path = sums_path(file)
-    is_new = not path.exists()
+    sync_name = name_too and not path.exists()
     sums_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         length = _block_of(size) * BLOCK_BYTES + BLOCK_BYTES if size else 0
@@ -120,7 +122,7 @@ def _keep(file: Path, fd: int, pages: Collection[int]) -> None:
         files.sync(sums_fd)
     finally:
         os.close(sums_fd)
-    if is_new:
+    if sync_name:
         sync_directory(path.parent)
 
 
@@ -133,7 +135,7 @@ def _changed(sums_fd: int, fd: int, pages: Collection[int], size: int) -> Iterat
     wanted.setdefault(last, [])  # what a page beyond the end had is forgotten
     lacking = (number for number in _lacking(sums_fd, last) if number not in wanted)
     for number in (*wanted, *itertools.islice(lacking, _FILL_BLOCKS)):
-        block = _unpacked(os.pread(sums_fd, BLOCK_BYTES, number * BLOCK_BYTES), number)
+        block = _unpacked(read_fully(sums_fd, BLOCK_BYTES, number * BLOCK_BYTES), number)
         first = number * PAGES_PER_BLOCK + 1
         now = {first + at for at, one in enumerate(block) if not one and first + at <= size}
         for page, found in _sums_of(fd, sorted(now.union(wanted.get(number, ())))):
@@ -144,7 +146,7 @@ def _changed(sums_fd: int, fd: int, pages: Collection[int], size: int) -> Iterat
 def _lacking(sums_fd: int, last: int) -> Iterator[int]:
     """Blocks that were never written, of those in a part that is looked at now; of a long file it is any part."""
     first = random.randrange(max(last + 2 - _LOOK_BLOCKS, 1))  # noqa: S311 - nobody gains by guessing it
-    raw = os.pread(sums_fd, _LOOK_BLOCKS * BLOCK_BYTES, first * BLOCK_BYTES)
+    raw = read_fully(sums_fd, _LOOK_BLOCKS * BLOCK_BYTES, first * BLOCK_BYTES)
     for number in range(first, min(first + _LOOK_BLOCKS, last + 1)):
         at = (number - first) * BLOCK_BYTES
         if raw[at : at + len(_MAGIC)] != _MAGIC:
@@ -158,7 +160,7 @@ def _block_of(page: int) -> int:
 def _sums_of(fd: int, pages: Iterable[int]) -> Iterator[tuple[int, int]]:
     """The sums of pages, given in order, as far as the file reaches."""
     for first, count in _runs(pages):
-        raw = memoryview(os.pread(fd, count * PAGE_BYTES, (first - 1) * PAGE_BYTES))
+        raw = memoryview(read_fully(fd, count * PAGE_BYTES, (first - 1) * PAGE_BYTES))
         for at in range(len(raw) // PAGE_BYTES):
             yield first + at, zlib.crc32(raw[at * PAGE_BYTES : (at + 1) * PAGE_BYTES]) or 1
 
