@@ -19,7 +19,7 @@ import apsw
 import msgspec
 
 from roost.clock import Clock
-from roost.errors import StorageError, StorageFullError
+from roost.errors import StorageCorruptError, StorageError, StorageFullError
 from roost.ids import ObjectId
 from roost.storage import alarms
 from roost.storage.database import Database, Images
@@ -90,6 +90,8 @@ class Writer:
         """Why this file cannot be used any more in this process."""
         self.on_lost: Callable[[StorageError], None] | None = None
         """Told when commits failed and the database went back to before them."""
+        self.on_corrupt: Callable[[StorageCorruptError], StorageCorruptError] | None = None
+        """Told when SQLite finds that the file is damaged; what it returns takes the place of the error."""
         self._log = log
         self._clock = clock
         self._size_max = size_max
@@ -211,7 +213,10 @@ class Writer:
 
     def explain(self, error: apsw.Error | OSError) -> StorageError:
         """What an error of the database means to the caller."""
-        return translated(error, self.database.path, self._size_max)
+        failure = translated(error, self.database.path, self._size_max)
+        if isinstance(failure, StorageCorruptError) and self.on_corrupt is not None and not _is_of_virtual_table(error):
+            failure = self.failure = self.on_corrupt(failure)
+        return failure
 
     def _landed(self, number: int, error: StorageError | None) -> None:
         if not self._pending or self._pending[0].number != number:
@@ -279,3 +284,8 @@ class Writer:
             self.database.remove()
         else:
             self.database.close()
+
+
+def _is_of_virtual_table(error: apsw.Error | OSError) -> bool:
+    """Whether it only says that a full-text index, or the like, does not fit what the user changed behind its back."""
+    return getattr(error, "extendedresult", 0) == apsw.SQLITE_CORRUPT_VTAB
