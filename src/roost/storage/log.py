@@ -1,8 +1,9 @@
 # A log is what makes commits durable and keeps their order.
 #
 #  (1) Records become durable in the order in which they were appended; if one is durable, so are all before it.
-#  (2) The callback of a record is called once, on the thread of the log's owner: with None when the record is durable,
-#      with the error when it is not. Callbacks of one log come in the order of their records.
+#  (2) The callback of a record is called once, on the thread of the log's owner, and never from within its `append`:
+#      with None when the record is durable, with the error when it is not. Callbacks of one log come in the order of
+#      their records.
 #  (3) An append that raises has changed nothing.
 #  (4) When a record of an object has failed, no later record of that object becomes durable until the callback has
 #      told of it: a log never holds an object's history with a hole in it.

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 
 import apsw
 import msgspec
@@ -35,13 +34,17 @@ _META = """
 _SOON = 16 << _NUMBER_BITS  # milliseconds; no file is closed and made anew within so few
 
 
-class Pending(msgspec.Struct):
-    """A commit whose fate the log has not told yet."""
+class Pending(msgspec.Struct, eq=False):
+    """A commit whose fate the log has not told yet; it tells it by calling this."""
 
+    writer: Writer
     number: int
     mark: int
     alarm: int | None
     waiting: list[OnDurable]
+
+    def __call__(self, error: StorageError | None) -> None:
+        self.writer._landed(self, error)
 
 
 OnAlarm = Callable[[ObjectId, int | None], None]
@@ -123,28 +126,34 @@ class Writer:
         When nothing was changed, there is no commit, and `on_durable` is called as soon as the last one is durable.
         Raises StorageError when it cannot be done; then the transaction never was.
         """
-        before = self.database.mark
+        if not self.commit_changes([on_durable]):
+            self.when_durable(on_durable)
+        return self.number
+
+    def commit_changes(self, waiting: list[OnDurable]) -> bool:
+        """Do as `commit` does; false when nothing was changed, and then none of `waiting` is ever called."""
+        database = self.database
+        before = database.mark
         number, stamp = self._next_number()
         try:
             if stamp:
                 self._stamp(number)
-            alarm = alarms.earliest(self.database.connection) if self.alarm_changed else self.alarm
-            images, size = self.database.commit()
+            alarm = alarms.earliest(database.connection) if self.alarm_changed else self.alarm
+            images, size = database.commit()
             if not images:
-                self.when_durable(on_durable)
-                return self.number
-            self._append(number, alarm, images, size, on_durable)
+                return False
+            self._append(number, alarm, images, size, waiting)
         except (apsw.Error, OSError) as error:
             self.undo(before)
             raise self.explain(error) from error
         except StorageError:
             self.undo(before)
             raise
-        self.database.born = True
+        database.born = True
         self.alarm_changed = False
         if stamp:
             self._base, self._stamped = number, True
-        return number
+        return True
 
     def _next_number(self) -> tuple[int, bool]:
         """The next commit's number, and whether it is a new base, to be kept in the file."""
@@ -174,22 +183,24 @@ class Writer:
         if self.name is not None:
             self.database.set_meta("name", self.name)
 
-    def _append(self, number: int, alarm: int | None, images: Images, size: int, on_durable: OnDurable) -> None:
+    def _append(self, number: int, alarm: int | None, images: Images, size: int, waiting: list[OnDurable]) -> None:
+        log = self._log
         record = Record(
             key=self.key,
             binding=self.binding,
             commit=number,
             previous=self.number,
-            epoch=self._log.epoch,
+            epoch=log.epoch,
             time_ms=self._clock.now_ms(),
             size_pages=size,
             images=images,
             alarm=alarm,
         )
-        self._log.append(record, partial(self._landed, number))
+        pending = Pending(self, number, self.database.mark, alarm, waiting)
+        log.append(record, pending)
         self.number = number
         self.alarm = alarm
-        self._pending.append(Pending(number, self.database.mark, alarm, [on_durable]))
+        self._pending.append(pending)
 
     def when_durable(self, callback: OnDurable) -> None:
         """Call back once all commits so far are durable, or have failed; at once when that is known already."""
@@ -218,14 +229,14 @@ class Writer:
             failure = self.failure = self.on_corrupt(failure)
         return failure
 
-    def _landed(self, number: int, error: StorageError | None) -> None:
-        if not self._pending or self._pending[0].number != number:
+    def _landed(self, commit: Pending, error: StorageError | None) -> None:
+        if not self._pending or self._pending[0] is not commit:
             return  # failed together with an earlier one
         if error is not None:
             self._fail(error)
             return
-        commit = self._pending.popleft()
-        self.durable = number
+        self._pending.popleft()
+        self.durable = commit.number
         self.database.durable_mark = commit.mark
         if commit.alarm != self._durable_alarm:
             self._durable_alarm = commit.alarm
