@@ -51,6 +51,9 @@ class Gate:
     async def critical_section(self, fn: Callable[[], Awaitable[Any]]) -> Any:
         return await fn()
 
+    def block_concurrency_while(self, fn: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
+        return self.critical_section(fn)
+
 
 class ForgetfulLog:
     """Takes every record and does nothing with it: what is left is the cost of the commit and its capture."""

@@ -45,6 +45,9 @@ class Activation:
         self.asked.append("section")
         return await fn()
 
+    def block_concurrency_while(self, fn: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        return self.critical_section(fn)
+
 
 @pytest.fixture
 def handle(store: HostStore, room: ObjectId) -> ObjectStorage:

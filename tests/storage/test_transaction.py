@@ -25,6 +25,9 @@ class NoGate:
     async def critical_section(self, fn: Callable[[], Awaitable[T]]) -> T:
         return await fn()
 
+    def block_concurrency_while(self, fn: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        return self.critical_section(fn)
+
 
 @pytest.fixture
 def handle(store: HostStore, room: ObjectId) -> ObjectStorage:

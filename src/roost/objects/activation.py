@@ -236,6 +236,10 @@ class Activation(TurnLoop):
         """Run `fn` with everything else kept out; its exception is passed on."""
         return await begin_section(self, fn, resets=False)
 
+    def block_concurrency_while(self, fn: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        """Run `fn` with everything else kept out; its exception resets the object."""
+        return begin_section(self, fn, resets=True)
+
     def stream_ended(self, body: StreamedBody) -> None:
         """A streamed response produces nothing more."""
         self.streams.pop(body, None)

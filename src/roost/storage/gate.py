@@ -17,3 +17,6 @@ class Gate(Protocol):
 
     async def critical_section(self, fn: Callable[[], Awaitable[T]]) -> T:
         """Run `fn`; until it ends, only what it started itself is delivered. Its exception is passed on as it is."""
+
+    def block_concurrency_while(self, fn: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        """The same as `ctx.block_concurrency_while`: need not be awaited, and an exception resets the object."""

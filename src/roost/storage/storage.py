@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Mapping as MappingABC
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from roost import codec
 from roost.errors import InvalidStateError, StorageError, WrongTypeError
 from roost.limits import DEFAULTS, Limits
 from roost.storage.alarm_calls import AlarmCalls
 from roost.storage.arguments import check_count, checked_key, checked_keys, checked_range, encoded
+from roost.storage.bookmarks import BookmarkCalls
+from roost.storage.gate import Gate
+from roost.storage.migrations import Migrations, Step
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.ready import Ready
 from roost.storage.sql import SQL
@@ -29,17 +32,7 @@ from roost.storage.transaction import Transaction, given
 T = TypeVar("T")
 
 
-class Gate(Protocol):
-    """What an activation does for its storage: let code wait without letting events in."""
-
-    async def wait_for_storage(self, future: asyncio.Future[T]) -> T:
-        """Wait for a future with the input gate closed; the turn ends, and is committed, when this suspends."""
-
-    async def critical_section(self, fn: Callable[[], Awaitable[T]]) -> T:
-        """Run `fn`; until it ends, only what it started itself is delivered. Its exception is passed on as it is."""
-
-
-class Storage(AlarmCalls):
+class Storage(AlarmCalls, BookmarkCalls):
     """The private, durable storage of one object."""
 
     def __init__(self, storage: ObjectStorage, gate: Gate, limits: Limits = DEFAULTS) -> None:
@@ -218,6 +211,19 @@ class Storage(AlarmCalls):
             raise
         transaction.end(keep=True)
         return value
+
+    def migrate(self, steps: Sequence[Step], *, name: str = "") -> Awaitable[None]:
+        """Bring the database up to date: run those of the steps that it has not had, each once, in order.
+
+        A step is SQL, one statement or several, or a function, plain or async, that may take the storage as argument.
+        Each is a transaction; one that raises leaves those before it done. Call it in the constructor, without await:
+        SQL and plain functions have run when it returns, and no event is delivered before async ones are through.
+
+        A step that ran must stay as it is, in its place: MigrationError says which one does not. `name` tells several
+        lists of one object apart.
+        """
+        seconds = self._limits.critical_section_seconds_max
+        return Migrations(self, self._storage, self._gate, seconds).run(steps, name)
 
     def transaction_sync(self, fn: Callable[[], T]) -> T:
         """Run a plain function as one transaction: all of its writes are kept together, or none when it raises."""
