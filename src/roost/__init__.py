@@ -36,11 +36,14 @@ from roost.ids import ObjectId
 from roost.objects.auto_response import WebSocketRequestResponsePair
 from roost.objects.context import DurableObjectState
 from roost.objects.durable_object import DurableObject
+from roost.objects.periodic import Periodic
 from roost.objects.shutdown import ShutdownInfo
 from roost.objects.web_socket import WebSocket
 from roost.objects.web_socket_pair import WebSocketPair
+from roost.objects.write_behind import WriteBehind
 from roost.request import Request
 from roost.response import Response
+from roost.storage.alarms import FailedAlarm
 from roost.storage.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -52,9 +55,11 @@ __all__ = [
     "DurableObjectAbort",
     "DurableObjectState",
     "Env",
+    "FailedAlarm",
     "Headers",
     "Namespace",
     "ObjectId",
+    "Periodic",
     "Request",
     "Response",
     "ShutdownInfo",
@@ -64,6 +69,7 @@ __all__ = [
     "WebSocketPair",
     "WebSocketRequestResponsePair",
     "WorkerEntrypoint",
+    "WriteBehind",
     "errors",
     "fetch",
     "register",
