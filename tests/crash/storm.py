@@ -13,7 +13,7 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,10 +178,10 @@ class Storm:
     async def _say(self, socket: ClientConnection, asked: tuple[Any, ...]) -> Any:
         try:
             await socket.send(json.dumps(asked))
-            while True:
-                heard = json.loads(await socket.recv())
-                if isinstance(heard, list):
-                    return heard
+            async with asyncio.timeout(PATIENCE):
+                while not isinstance(heard := json.loads(await socket.recv()), list):
+                    pass  # what everybody is told
+                return heard
         except ConnectionClosed:
             return MISSING
 
@@ -196,7 +196,7 @@ class Storm:
         while True:
             socket = await self._connected(name)
             if socket is not None:
-                async with socket:
+                with suppress(ConnectionClosed):
                     async for message in socket:
                         self.histories[name].told.append((time.monotonic(), int(message)))
 
