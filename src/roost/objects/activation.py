@@ -1,6 +1,7 @@
 """One life of an object in memory: the wiring of its parts."""
 
-# (1) The constructor runs first; events begin once it, and every section that it started, are through.
+# (1) The constructor runs first, once what is stored can be read; events begin once it, and every section that it
+#     started, are through.
 # (2) An activation ends once, for a reason. Afterwards its code may still run to its own end, but reaches nothing.
 # (3) `deliver` may run user code at once. A caller that is itself inside an outlet's `emit` delivers with `call_soon`.
 
@@ -95,8 +96,19 @@ class Activation(TurnLoop):
             self._move(Happening.FIRST_EVENT)
             self.meter.activation("wake" if self.surroundings.roll.sockets else cause)
             self.outbox.hold()
+            if self.storage.prepare(self._prepared):
+                self._prepared(None)
+
+    def _prepared(self, error: StorageError | None) -> None:
+        """What is stored can be read: it was recovered after a crash, or taken back to its past, where that was due."""
+        if self.ended:
+            return
+        if error is None:
             self._turn(Activation._construct, self)
             self._pump()
+        else:
+            failure = ConstructionError(f"what the object stored cannot be had now: {error}")
+            self._befall("constructor", _because(failure, error))
 
     @property
     def starting(self) -> bool:
@@ -112,6 +124,8 @@ class Activation(TurnLoop):
         task.begin(self._make_instance, ())
 
     def _make_instance(self) -> Handlers:
+        if self.object_id.name is None:  # whoever woke it knows its id alone, as alarms may; its file has the name
+            self.object_id.name = self.storage.stored_name()
         context = DurableObjectState(self, Storage(self.storage, self, self.surroundings.limits))
         instance = self._cls.__new__(self._cls)
         instance.ctx, instance.env = context, self._env  # so that a class may leave out super().__init__

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from roost.errors import InvalidArgumentError, RoostError
+from roost.errors import InvalidArgumentError, RoostError, UnavailableError
 from roost.supervisor.data_directory import find_sockets
 from roost.supervisor.messages import LINE_BYTES_MAX, Done
 from roost.supervisor.report import SystemReport
@@ -86,12 +86,13 @@ async def ask(data: str | os.PathLike[str]) -> SystemReport:
 async def order(data: str | os.PathLike[str], what: str, arguments: dict[str, Any]) -> Any:
     """Have the roost that uses this data directory do something about an object; what came of it.
 
-    Raises NotRunningError when there is none, InvalidArgumentError with its reason when it did not.
+    Raises NotRunningError when there is none, UnavailableError when the object's host does not answer, and
+    InvalidArgumentError with its reason when it did not do it.
     """
     line = msgspec.json.encode(_Order(what, arguments)) + b"\n"
     done = await _asked(data, line, Done | None)
     if done is None:
-        raise NotRunningError("the host of the object does not answer now: it is being replaced, say; try again")
+        raise UnavailableError("the host of the object does not answer now: it is being replaced, say; try again")
     if done.error:
         raise InvalidArgumentError(done.error)
     return done.value
