@@ -197,8 +197,9 @@ class Storm:
             socket = await self._connected(name)
             if socket is not None:
                 with suppress(ConnectionClosed):
-                    async for message in socket:
-                        self.histories[name].told.append((time.monotonic(), int(message)))
+                    async with socket:
+                        async for message in socket:
+                            self.histories[name].told.append((time.monotonic(), int(message)))
 
     # -- killing -----------------------------------------------------------------------------------------------------
 
