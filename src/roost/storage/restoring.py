@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,8 @@ from roost.storage.record import PAGE_BYTES, Record
 from roost.storage.restores import Restore
 from roost.storage.rewinder import Rewinder, State
 from roost.storage.template import BORN, Template
+
+logger = logging.getLogger("roost.storage")
 
 _MADE = "restored"
 """Under which the hidden table of an object keeps the number of the last restore that was made of it."""
@@ -65,7 +68,7 @@ class Built(msgspec.Struct, frozen=True):
 
 def is_made(path: Path, restore: Restore) -> bool:
     """Whether an object's file comes from this restore already."""
-    return Database.exists(path) and _meta(path).get(_MADE) == restore.number
+    return _meta(path).get(_MADE) == restore.number
 
 
 def build(
@@ -149,20 +152,25 @@ def _stamp(file: Path, number: int, made: int, name: str | None) -> int | None:
 
 
 def _meta(path: Path) -> dict[str, object]:
-    """What the file of an object says of it; the file is not open, and has no write-ahead log."""
-    connection = apsw.Connection(
-        f"{path.absolute().as_uri()}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-    )
+    """What the file of an object says of it; the file is not open, and has no write-ahead log.
+
+    Nothing where there is no file, or a damaged one: then this restore is its repair.
+    """
+    if not Database.exists(path):
+        return {}
     try:
-        return {str(key): value for key, value in connection.execute("SELECT key, value FROM _roost_meta")}
+        connection = apsw.Connection(
+            f"{path.absolute().as_uri()}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        )
+        try:
+            return {str(key): value for key, value in connection.execute("SELECT key, value FROM _roost_meta")}
+        finally:
+            connection.close(True)
     except apsw.Error as error:
-        raise StorageCorruptError(f"{path} does not check out: {error}") from error
-    finally:
-        connection.close(True)
+        logger.warning("%s is replaced, and does not check out: %s", path, error)
+        return {}
 
 
 def _last_number(path: Path) -> int:
-    if not Database.exists(path):
-        return 0
-    base = _meta(path).get("commit", 0)
-    return int(str(base)) + (1 << _NUMBER_BITS)
+    base = _meta(path).get("commit")
+    return int(base) + (1 << _NUMBER_BITS) if isinstance(base, int) else 0
