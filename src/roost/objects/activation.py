@@ -35,7 +35,7 @@ from roost.objects.object_tasks import ObjectTasks
 from roost.objects.periodic import Periodics
 from roost.objects.pins import PinnedTime, lingering, pins, unfinished
 from roost.objects.row_count import RowCount
-from roost.objects.shutdown import INACTIVE, Shutdown
+from roost.objects.shutdown import Shutdown
 from roost.objects.sockets import Sockets
 from roost.objects.streamed_body import StreamedBody
 from roost.objects.surroundings import Surroundings
@@ -337,21 +337,7 @@ class Activation(TurnLoop):
         """
         reasons = self.pinned_by()
         assert not reasons, f"{self.object_id!r} is pinned by {', '.join(reasons)}"
-        if not self.shutdown.call(INACTIVE, self._sleep_if_flushed):
-            self._sleep()
-
-    def _sleep_if_flushed(self) -> None:
-        if self.periodics.dirty:
-            self._go_on()
-        else:
-            self._sleep()
-
-    def _go_on(self) -> None:
-        self.gate.open = True
-        self.look_soon()
-
-    def _sleep(self) -> None:
-        self._carry_out(Doom("hibernation", None, Happening.SLEEP))
+        self.shutdown.before_sleep(lambda: self._carry_out(Doom("hibernation", None, Happening.SLEEP)))
 
     def shut_down(self, reason: str) -> asyncio.Future[None] | None:
         """Let the object know, by `pre_shutdown`, that its host leaves; done when that is over. None when there is
@@ -360,16 +346,7 @@ class Activation(TurnLoop):
         Events go on afterwards, for those who come late: what calls it may be other objects' `pre_shutdown`.
         """
         self.periodics.leave()
-        over: asyncio.Future[None] = self.loop.create_future()
-
-        def resolve() -> None:
-            over.set_result(None)
-
-        def go_on() -> None:
-            self._go_on()
-            resolve()
-
-        return over if self.shutdown.call(reason, go_on, resolve) else None
+        return self.shutdown.before_leaving(reason)
 
     def drain(self) -> asyncio.Future[None]:
         """No new events will come: the result is done when what is under way has ended and all effects have left.

@@ -16,8 +16,8 @@ class DurableObject:
     ws, code, reason, was_clean)` and `web_socket_error(self, ws, error)` handle the sockets that were taken with
     `self.ctx.accept_web_socket`. All of them may be plain functions too.
 
-    `alarm(self, info)` is called at the time that was given to `ctx.storage.set_alarm`, at least once; when it raises, again
-    after growing pauses. `info` is an AlarmInfo.
+    `alarm(self, info)` is called at the time that was given to `ctx.storage.set_alarm`, at least once; when it raises,
+    again after growing pauses. `info` is an AlarmInfo.
 
     `pre_shutdown(self, info)` is called before a planned end of the object's memory: before hibernation, and before its
     host leaves. `info.reason` is "inactive", "codeUpdated" or "stopping". It may take 10 seconds.

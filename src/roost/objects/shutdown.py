@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,35 @@ class Shutdown:
         self._then: Callable[[], None] = _nothing
         self._on_end: Callable[[], None] = _nothing
         self._timer: Timer | None = None
+
+    def before_sleep(self, sleep: Callable[[], None]) -> None:
+        """Call `sleep` when the object has had its last word; not when there is something that could not be flushed."""
+
+        def over() -> None:
+            if self._activation.periodics.dirty:
+                self._reopen()
+            else:
+                sleep()
+
+        if not self.call(INACTIVE, over):
+            sleep()
+
+    def before_leaving(self, reason: str) -> asyncio.Future[None] | None:
+        """Done when the object has had its last word; events go on afterwards. None when it has none to say."""
+        over: asyncio.Future[None] = self._activation.loop.create_future()
+
+        def resolve() -> None:
+            over.set_result(None)
+
+        def go_on() -> None:
+            self._reopen()
+            resolve()
+
+        return over if self.call(reason, go_on, resolve) else None
+
+    def _reopen(self) -> None:
+        self._activation.gate.open = True
+        self._activation.look_soon()
 
     def call(self, reason: str, then: Callable[[], None], on_end: Callable[[], None] = _nothing) -> bool:
         """Run it and, in a turn of the loop of its own, call `then`; or `on_end`, when the activation ended meanwhile.
