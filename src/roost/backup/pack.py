@@ -133,7 +133,10 @@ class PackReader:
             packed = self._take(packed_bytes, end)
             if zlib.crc32(packed) != crc:
                 raise self._damaged("a frame does not match its checksum")
-            yield self._decompress(packed)
+            raw = self._decompress(packed)
+            if len(raw) != raw_bytes:
+                raise self._damaged("a frame has another length than it says")
+            yield raw
         if self._at != end:
             raise self._damaged("a copy ends too early")
 
