@@ -11,6 +11,7 @@ import pytest
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
 from roost.storage.log import MemoryLog
+from roost.storage.sql import SQL
 from roost.storage.store import HostStore
 
 
@@ -49,3 +50,9 @@ def make_store(tmp_path: Path) -> Iterator[Callable[..., HostStore]]:
 def store(make_store: Callable[..., HostStore], log: MemoryLog) -> HostStore:
     """A store whose commits are finished by hand, in `log`."""
     return make_store(log=log)
+
+
+@pytest.fixture
+def sql(store: HostStore, room: ObjectId) -> SQL:
+    """The SQL of one object whose turns end where the test commits."""
+    return SQL(store.open(room))

@@ -11,27 +11,38 @@ from roost.errors import InvalidArgumentError, SQLForbiddenError
 from roost.storage.allowed import SETTINGS
 from roost.storage.authorizer import Authorizer, Seen
 from roost.storage.plan import Plan
+from roost.storage.pragma_settings import PragmaSettings
 from roost.storage.schema import Schema
 
 USERS = int(apsw.SQLITE_PREPARE_PERSISTENT)
 """The flags with which users' statements are compiled. Ours have none: see `guard`."""
 
-_BLANK = re.compile(r"(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*", re.DOTALL)
-_VACUUM = re.compile(_BLANK.pattern + r"(?:EXPLAIN\b(?:\s+QUERY\s+PLAN\b)?\s*)?VACUUM\b", re.DOTALL | re.IGNORECASE)
+_NOTHING = r"(?>[ \t\n\f\r;]+|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*+"  # atomic: what is hostile does not backtrack
+_BLANK = re.compile(_NOTHING, re.DOTALL)
+_FIRST_WORD = re.compile(
+    f"{_NOTHING}(?:EXPLAIN\\b{_NOTHING}(?:QUERY\\b{_NOTHING}PLAN\\b{_NOTHING})?)?([a-z]*)", re.DOTALL | re.IGNORECASE
+)
 _NO_VALUES: Any = vars(apsw)["_null_bindings"]  # what apsw.ext compiles with; importing that takes 0.2 s
 
 
 class Compiler:
     """Compiles users' statements without running them. Raises apsw.Error as it comes."""
 
-    def __init__(self, connection: apsw.Connection, authorizer: Authorizer, schema: Schema) -> None:
+    def __init__(
+        self, connection: apsw.Connection, authorizer: Authorizer, schema: Schema, settings: PragmaSettings
+    ) -> None:
         self._connection = connection
         self._authorizer = authorizer
         self._schema = schema
+        self._settings = settings
 
     def plan(self, query: str) -> Plan | None:
         """The plan of the first statement of a query; None when there is none."""
-        if _VACUUM.match(query):
+        word = _FIRST_WORD.match(query)
+        verb = "" if word is None else word[1].upper()
+        if verb == "PRAGMA":
+            self._settings.remember()  # some take effect when they are compiled
+        if verb == "VACUUM":
             raise SQLForbiddenError(
                 "VACUUM is not allowed: the space of what is deleted is used again: SQLITE_AUTH", "SQLITE_AUTH"
             )
@@ -91,7 +102,7 @@ def _plan(cursor: apsw.Cursor, query: str, text: str, seen: Seen) -> Plan:
         count=cursor.bindings_count,
         names=tuple(cursor.bindings_names),
         columns=columns,
-        writes=not cursor.is_readonly,
+        writes=not cursor.is_readonly and not explained,
         reads=seen.reads and not explained,
         changes_schema=seen.changes_schema and not explained,
         setting=pragma if pragma in SETTINGS and argument is not None and not explained else None,

@@ -71,7 +71,7 @@ class Guard:
         """Whether the schema was changed since the last commit, so that a rollback changes it again."""
         self._limits = limits
         self._authorizer = Authorizer()
-        self._compiler = Compiler(connection, self._authorizer, self.schema)
+        self._compiler = Compiler(connection, self._authorizer, self.schema, self.settings)
         self._scanning = 0
         self._install()
 
@@ -133,28 +133,47 @@ class Guard:
             return interruption
         return sql_errors.refusal(error, reason)
 
+    @contextlib.contextmanager
+    def around(self, plan: Plan) -> Iterator[None]:
+        """What has to be done around a statement that is not plain: to undo it wholly when it fails, for what triggers
+        did before they nested too deep SQLite would leave; and to undo it when it reaches for what is roost's."""
+        if plan.changes_schema:
+            with self._savepoint(), self._changing_schema():
+                yield
+        elif plan.touched and plan.weight is None:
+            with self._savepoint():
+                yield
+        else:
+            yield
+
+    @contextlib.contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        connection = self.connection
+        connection.execute("SAVEPOINT _roost_statement")
+        try:
+            yield
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK TO _roost_statement")
+            raise
+        finally:
+            if connection.in_transaction:
+                connection.execute("RELEASE _roost_statement")
+
     # The schema; see (3).
 
     @contextlib.contextmanager
-    def changing_schema(self) -> Iterator[None]:
-        """Meanwhile a statement runs that may change the schema; it is undone when it reaches for what is roost's."""
-        connection = self.connection
-        before, known = connection.pragma("schema_version"), self._reaching()
-        connection.execute("SAVEPOINT _roost_schema")
-        try:
-            yield
-            if connection.pragma("schema_version") != before:
-                self.altered = True
-                self.forget_schema()
-                self._undo_if_reaching(known)
-        finally:
-            if connection.in_transaction:
-                connection.execute("RELEASE _roost_schema")
+    def _changing_schema(self) -> Iterator[None]:
+        before, known = self.connection.pragma("schema_version"), self._reaching()
+        yield
+        if self.connection.pragma("schema_version") != before:
+            self.altered = True
+            self.forget_schema()
+            self._refuse_reaching(known)
 
-    def _undo_if_reaching(self, known: set[tuple[str, str]]) -> None:
+    def _refuse_reaching(self, known: set[tuple[str, str]]) -> None:
         reaching = sorted(self._reaching() - known)
         if reaching:
-            self.connection.execute("ROLLBACK TO _roost_schema")
             raise SQLForbiddenError(
                 f"{reaching[0][0]}: names that begin with _roost_ are roost's own: SQLITE_AUTH", "SQLITE_AUTH"
             )

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import apsw
 
+from roost.storage.allowed import SETTINGS
+
 _UNREADABLE = "case_sensitive_like"  # SQLite does not tell it; it is off unless somebody turned it on
 
 
@@ -20,15 +22,15 @@ class PragmaSettings:
         """The present value."""
         return 0 if name == _UNREADABLE else int(self._connection.pragma(name))
 
-    def changes(self, name: str) -> None:
-        """This one is about to be changed."""
-        if name not in self._defaults:
-            self._defaults[name] = self.read(name)
+    def remember(self) -> None:
+        """One may be about to change."""
+        if not self._defaults:
+            self._defaults = {name: self.read(name) for name in sorted(SETTINGS)}
 
     def apply(self, values: Mapping[str, int]) -> None:
-        """Set them to what a life set them to before: its file was closed and opened again meanwhile."""
+        """Set those to what a life set them to before: its file was closed and opened again meanwhile."""
+        self.remember()
         for name, value in values.items():
-            self.changes(name)
             self._connection.pragma(name, value)
 
     def restore(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, overload
 
 import apsw
 
-from roost.errors import InvalidArgumentError, SQLError, WrongTypeError
+from roost.errors import InvalidArgumentError, SQLError, SQLForbiddenError, WrongTypeError
 from roost.limits import DEFAULTS, Limits
 from roost.storage.bindings import PLAIN, Values, checked
 from roost.storage.compiler import USERS
@@ -101,7 +101,8 @@ class SQL:
             guard = database.guard = Guard(database.connection, self._limits, self._monotonic)
         guard.owner = self
         guard.deadline.seconds_max = self._seconds_max
-        guard.settings.apply(self._settings)
+        if self._settings:
+            guard.settings.apply(self._settings)
         return guard
 
     def _last(self, guard: Guard, query: object, bindings: Sequence[Any]) -> Plan:
@@ -142,7 +143,10 @@ class SQL:
             self.storage.database_to_write()
         if not plan.plain:
             return self._run_with_care(guard, plan, bindings, make)
-        head, rest = self._step(guard, plan, bindings, guard)  # it scans nothing: nobody is asked how much
+        try:
+            head, rest = _step(guard, plan, bindings, guard)  # it scans nothing: nobody is told how much
+        except Exception as error:
+            raise self._not_run(guard, plan, bindings, error) from error
         cursor: Cursor[Any] = Cursor(self, guard, plan, make, head)
         if rest is not None:
             cursor.begin(head, rest)
@@ -153,26 +157,6 @@ class SQL:
             self.storage.rows_written += written
         return cursor
 
-    def _step(
-        self, guard: Guard, plan: Plan, bindings: Values, running: Running
-    ) -> tuple[list[Row], apsw.Cursor | None]:
-        """Run a statement to its first rows; to its end when it has no more, or writes."""
-        guard.running, guard.deadline.ticks = running, 0
-        try:
-            if not plan.columns:
-                guard.statements.execute(plan.text, bindings, prepare_flags=USERS, can_cache=not plan.is_pragma)
-                return [], None
-            rows = guard.connection.execute(plan.text, bindings, prepare_flags=USERS, can_cache=not plan.is_pragma)
-            if plan.writes:
-                return rows.fetchall(), None
-            head = list(islice(rows, AHEAD))
-            return head, rows if len(head) == AHEAD else None
-        except Exception as error:
-            guard.running = None
-            raise self._not_run(guard, plan, bindings, error) from error
-        finally:
-            guard.running = None
-
     def _run_with_care(self, guard: Guard, plan: Plan, bindings: Values, make: Any) -> Cursor[Any]:
         plan.uses += 1
         if plan.scans and not plan.examined and plan.uses > 1:
@@ -180,34 +164,23 @@ class SQL:
         scans = plan.scans
         kind: type[Cursor[Any]] = ScanningCursor if scans else Cursor
         cursor = kind(self, guard, plan, make)
-        if plan.setting is not None:
-            guard.settings.changes(plan.setting)
         if scans:
             guard.begin_scan()
         try:
-            with self._changing_schema(guard, plan), _written_rows(guard, plan) as written:
-                head, rest = self._step(guard, plan, bindings, cursor)
-        except BaseException:
+            with guard.around(plan), _written_rows(guard, plan) as written:
+                head, rest = _step(guard, plan, bindings, cursor)
+        except SQLForbiddenError:
+            raise  # not SQLite's: the schema reached for what is roost's
+        except Exception as error:
             if scans:
                 guard.end_scan()
-            raise
+            raise self._not_run(guard, plan, bindings, error) from error
         cursor.begin(head, rest)
         cursor.rows_written = guard.connection.changes() * plan.weight if plan.weight is not None else written.count
         self.storage.rows_written += cursor.rows_written
         if plan.setting is not None:
             self._settings[plan.setting] = guard.settings.read(plan.setting)
         return cursor
-
-    @contextlib.contextmanager
-    def _changing_schema(self, guard: Guard, plan: Plan) -> Iterator[None]:
-        if not plan.changes_schema:
-            yield
-            return
-        try:
-            with guard.changing_schema():
-                yield
-        except apsw.Error as error:
-            raise self.refused(guard, error) from error
 
     # When it fails.
 
@@ -237,6 +210,22 @@ class SQL:
         guard = self.storage.open_guard
         if guard is not None and guard.owner is self:
             guard.deadline.seconds_max = self._seconds_max
+
+
+def _step(guard: Guard, plan: Plan, bindings: Values, running: Running) -> tuple[list[Row], apsw.Cursor | None]:
+    """Run a statement to its first rows, or to its end when it writes: the rows, and where the rest will come from."""
+    guard.running, guard.deadline.ticks = running, 0
+    try:
+        if not plan.columns:
+            guard.statements.execute(plan.text, bindings, prepare_flags=USERS, can_cache=not plan.is_pragma)
+            return [], None
+        rows = guard.connection.execute(plan.text, bindings, prepare_flags=USERS, can_cache=not plan.is_pragma)
+        if plan.writes:
+            return rows.fetchall(), None
+        head = list(islice(rows, AHEAD))
+        return head, rows if len(head) == AHEAD else None
+    finally:
+        guard.running = None
 
 
 def _maker(plan: Plan, row_type: type[T]) -> Callable[[Row], T]:

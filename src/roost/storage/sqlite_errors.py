@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 
-from roost.errors import StorageCorruptError, StorageError, StorageFullError
+from roost.errors import StorageCorruptError, StorageError, StorageFullError, TurnRolledBackError
 from roost.storage.files import is_out_of_space
 
 
@@ -19,7 +19,7 @@ def translated(error: apsw.Error | OSError, path: Path, size_max: int) -> Storag
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
         return StorageCorruptError(f"{path} does not check out: {error}")
     if isinstance(error, apsw.ConstraintError):
-        return StorageError(f"the turn was rolled back to the last good state: {error}")
+        return TurnRolledBackError(f"the turn was rolled back to the last good state: {error}")
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return StorageError(f"{path} is held by another program: {error}")
     return StorageError(f"the database of the object failed: {error} ({path})")
