@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from roost.errors import ConstructionError, ObjectResetError, StorageError
+from roost.ids import ObjectId
 from roost.objects.durable_object import DurableObject
 from roost.objects.web_socket import WebSocket
 from roost.objects.web_socket_pair import WebSocketPair
 from roost.request import Request
 from roost.response import Response
 
-from .harness import MakeHarness, settle
+from .harness import Harness, MakeHarness, settle
 
 
 class Board(DurableObject):
@@ -71,3 +76,52 @@ class Sleeper(DurableObject):
 
 async def test_timeouts_and_task_groups_work_in_handlers(live: MakeHarness) -> None:
     assert await live(Sleeper).text() == "7"
+
+
+class Late:
+    """A store whose objects must be prepared, which ends when the test says so."""
+
+    def __init__(self, room: Harness) -> None:
+        self.ready: list[Callable[[StorageError | None], None]] = []
+        room.store.prepare = self._prepare  # type: ignore[method-assign]
+
+    def _prepare(self, object_id: ObjectId, ready: Callable[[StorageError | None], None]) -> bool:
+        self.ready.append(ready)
+        return False
+
+
+async def test_the_constructor_waits_until_what_is_stored_can_be_read(live: MakeHarness) -> None:
+    room = live(Board)
+    late = Late(room)
+    first, second = room.fetch(), room.fetch()
+    await settle()
+    assert not room.alive.constructed
+    assert not first.done()
+    late.ready.pop()(None)
+    assert await (await first).text() == await (await second).text() == "{}"
+    assert late.ready == [], "asked once in a life"
+
+
+async def test_what_cannot_be_read_is_told_and_the_next_event_tries_again(live: MakeHarness) -> None:
+    room = live(Board)
+    late = Late(room)
+    answer = room.fetch()
+    late.ready.pop()(StorageError("the disk is full"))
+    with pytest.raises(ConstructionError, match="cannot be had now: the disk is full") as caught:
+        await answer
+    assert isinstance(caught.value.__cause__, StorageError)
+    again = room.fetch()
+    late.ready.pop()(None)
+    assert await (await again).text() == "{}"
+
+
+async def test_a_life_that_ended_while_it_was_prepared_is_not_constructed(live: MakeHarness) -> None:
+    room = live(Board)
+    late = Late(room)
+    answer = room.fetch()
+    room.alive.stop(ObjectResetError("its host stops"))
+    with pytest.raises(ObjectResetError, match="its host stops"):
+        await answer
+    for error in (None, StorageError("the store was closed")):
+        late.ready[0](error)
+    assert len(room.ended) == 1
