@@ -39,7 +39,7 @@ def test_damage_is_noticed(target: DirectoryTarget, where: float) -> None:
     raw = bytearray(read_bytes(target, "catalog"))
     raw[min(int(len(raw) * where), len(raw) - 20)] ^= 1
     write_bytes(target, "catalog", bytes(raw))
-    with pytest.raises(BackupError, match="catalog in .* is damaged"):
+    with pytest.raises(BackupError, match=r"catalog in .* is damaged"):
         list(read_catalog(target, "catalog"))
 
 

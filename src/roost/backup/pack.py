@@ -131,14 +131,20 @@ class PackReader:
             if not raw_bytes:
                 break
             packed = self._take(packed_bytes, end)
-            if zlib.crc32(packed) != crc:
+            if zlib.crc32(packed) != crc or raw_bytes > FRAME_BYTES:
                 raise self._damaged("a frame does not match its checksum")
-            raw = self._decompress(packed)
+            raw = self._unpacked(packed)
             if len(raw) != raw_bytes:
                 raise self._damaged("a frame has another length than it says")
             yield raw
         if self._at != end:
             raise self._damaged("a copy ends too early")
+
+    def _unpacked(self, packed: bytes) -> bytes:
+        try:
+            return self._decompress(packed)
+        except zstandard.ZstdError as error:
+            raise self._damaged(f"a frame cannot be unpacked: {error}") from error
 
     def _seek(self, copy: Copy) -> None:
         if (self._pack, self._at) != (copy.pack, copy.offset):

@@ -1,0 +1,102 @@
+"""`roost backup` and `roost restore-backup`, as people call them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from roost.backup import snapshot
+from roost.cli.main import main
+from roost.ids import IdSpace
+from roost.storage.store import HostStore
+
+ROOM = IdSpace("ROOM", "ROOM")
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "nice", lambda by: 0)
+    monkeypatch.setattr(snapshot, "_RECENT_NS", 0)
+
+
+def put(data: Path, **values: bytes) -> None:
+    store = HostStore(data)
+    for name, value in values.items():
+        storage = store.open(ROOM.from_name(name))
+        storage.put("a", value)
+        storage.commit(lambda error: None)
+        store.settle()
+        storage.close()
+    store.close()
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    status = main([str(one) for one in arguments])
+    told = capsys.readouterr()
+    return status, told.out + told.err
+
+
+def test_a_backup_is_made_verified_and_led_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, target = tmp_path / "data", tmp_path / "target"
+    put(data, a=b"1", b=b"2")
+    status, told = run(capsys, "backup", target, "--data", data)
+    assert (status, told.count("2 objects, 2 of them copied")) == (0, 1)
+    put(data, b=b"3")
+    status, told = run(capsys, "backup", target, "--data", data, "--keep", 1)
+    assert (status, told.count("2 objects, 1 of them copied")) == (0, 1)
+    status, told = run(capsys, "backup", target, "--verify")
+    assert status == 0
+    assert told.startswith("000002-")
+    assert "is whole: 2 objects" in told
+    status, told = run(capsys, "restore-backup", target, "--data", tmp_path / "restored")
+    assert (status, told.count("2 objects are in")) == (0, 1)
+    status, told = run(capsys, "restore-backup", target, "--data", tmp_path / "one", "--object", "ROOM:b")
+    assert (status, told.count("1 objects are in")) == (0, 1)
+    key = ROOM.from_name("b").to_string()
+    assert (tmp_path / "one" / "objects" / "ROOM" / key[:2] / f"{key}.sqlite").exists()
+    status, told = run(capsys, "restore-backup", target, "--data", tmp_path / "hex", "--object", key.upper())
+    assert status == 0
+
+
+def test_errors_end_with_status_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, target = tmp_path / "data", tmp_path / "target"
+    for arguments, words in [
+        (("backup", target, "--data", tmp_path), "is no data directory"),
+        (("backup", "gs://bucket", "--data", tmp_path), "a directory or s3://bucket/prefix"),
+        (("backup", target, "--verify"), "there is no backup in"),
+        (("restore-backup", target, "--data", data), "there is no backup in"),
+        (("restore-backup", target, "--data", data, "--at", "yesterday"), "'yesterday' is no moment"),
+        (("restore-backup", target, "--data", data, "--object", "lobby"), "names no object"),
+        (("restore-backup", target, "--data", tmp_path.parent), "is not empty"),
+    ]:
+        status, told = run(capsys, *arguments)
+        assert status == 2
+        assert words in told.replace("\n", " ")
+        assert "Traceback" not in told
+
+
+def test_before_the_first_backup_there_is_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(tmp_path / "data", a=b"1")
+    run(capsys, "backup", tmp_path / "target", "--data", tmp_path / "data")
+    at = ("--at", "2001-01-01T00:00:00Z")
+    status, told = run(capsys, "restore-backup", tmp_path / "target", "--data", tmp_path / "restored", *at)
+    assert status == 2
+    assert "there is nothing of 2001-01-01 00:00:00 UTC" in told.replace("\n", " ")
+
+
+def test_a_directory_that_was_put_back_begins_a_new_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, target = tmp_path / "data", tmp_path / "target"
+    put(data, a=b"1")
+    run(capsys, "backup", target, "--data", data)
+    shutil.copytree(data, tmp_path / "copy")
+    for _ in range(3):
+        put(data, a=b"2")
+    run(capsys, "backup", target, "--data", data)
+    shutil.rmtree(data)
+    shutil.copytree(tmp_path / "copy", data)
+    status, told = run(capsys, "backup", target, "--data", data)
+    assert status == 0
+    assert "a new series begins" in told.replace("\n", " ")
