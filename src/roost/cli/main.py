@@ -14,12 +14,14 @@ from rich.console import Console
 
 from roost.cli.alarms import alarms
 from roost.cli.backup import backup
+from roost.cli.check import check
 from roost.cli.export import export
 from roost.cli.history import history
 from roost.cli.import_ import import_
 from roost.cli.new import make_app
 from roost.cli.options import App, Data, data_of, option
 from roost.cli.ps import render, with_alarms
+from roost.cli.repair import repair
 from roost.cli.restore import restore
 from roost.cli.restore_backup import restore_backup
 from roost.cli.serving import serve_until_stopped
@@ -128,6 +130,8 @@ cli.command()(backup)
 cli.command()(restore_backup)
 cli.command()(history)
 cli.command()(restore)
+cli.command()(check)
+cli.command()(repair)
 
 
 def _print_version(wanted: bool) -> None:
