@@ -26,10 +26,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     value_bytes_max: int = 4 * 1024 * 1024  # encoded
     keys_per_call_max: int = 128
     object_bytes_max: int = 10 * 1024**3  # then writes fail with StorageFullError; reads and deletes go on
-    open_databases_max: int = 512  # per host: an open one costs a few descriptors and about 100 KiB
+    open_databases_max: int = 2_048  # per host: an open one costs four descriptors and about 200 KiB
+    resting_databases_max: int = 256  # of those, the ones of objects that sleep
     journal_segment_bytes: int = 64 * 1024 * 1024  # preallocated, so that fdatasync writes no metadata
     checked_at_open_bytes: int = 256 * 1024  # of an object's file, against its checksums; `roost check` reads all of it
     checkpoint_bytes: int = 4 * 1024 * 1024  # of captured frames per object, before its file is brought up to date
+    checkpoint_bytes_total: int = 256 * 1024 * 1024  # of all open objects of a host: with many, each has less
 
     # alarms
     alarms_per_object_max: int = 10_000  # named ones: each is a row, and all that are due at once run one by one

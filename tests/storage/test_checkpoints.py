@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
-from roost.errors import StorageError
+from roost.errors import StorageError, StorageFullError
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
 from roost.storage.database import Database
@@ -62,7 +66,7 @@ def test_a_turn_goes_on_while_the_file_is_synced(
     assert writer_of(storage).up_to_date
 
 
-def test_a_turn_waits_while_pages_are_moved(
+def test_a_turn_waits_while_the_log_is_emptied(
     storage: ObjectStorage, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
@@ -77,6 +81,10 @@ def test_a_turn_waits_while_pages_are_moved(
     monkeypatch.setattr(Database, "move_pages", slow)
     commit(storage, b"1")
     log.pending()[0].succeed()
+    checkpoints: Any = store_of(storage)._checkpoints
+    while not checkpoints._moving:
+        step = next(iter(checkpoints._steps))
+        checkpoints._follow(step, step.result.result())
     begun.set()
     storage.get("a")
     order.append("read")
@@ -100,35 +108,119 @@ def test_an_object_that_waits_for_its_checkpoint_is_not_held_up(
         commit(handle, b"1")
     for append in log.pending():
         append.succeed()
-    assert [handle.get("a") for handle in others] == [b"1"] * 5  # the first one's pages are still moving
+    assert [handle.get("a") for handle in others] == [b"1"] * 5  # the first one's log is still being emptied
     may_move.set()
     store_of(storage).settle()
     assert all(writer_of(handle).up_to_date for handle in (storage, *others))
 
 
+@pytest.mark.parametrize("step", ["write_pages", "move_pages"])
 def test_one_that_finds_no_room_is_tried_again_later(
-    storage: ObjectStorage, log: MemoryLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    storage: ObjectStorage, log: MemoryLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str
 ) -> None:
-    import apsw
-
-    real = Database.move_pages
+    real = getattr(Database, step)
     tries: list[int] = []
 
-    def full(database: Database) -> None:
+    def full(database: Database, *_: int) -> None:
         database._moved.set()
         tries.append(1)
-        raise apsw.FullError("database or disk is full")
+        raise OSError(errno.ENOSPC, "no space left on device")
 
-    monkeypatch.setattr(Database, "move_pages", full)
+    monkeypatch.setattr(Database, step, full)
     commit(storage, b"1")
     store_of(storage).settle()
-    assert len(tries) == 1
-    assert log.let_go_of == {}
-    assert "could not be brought up to date" in caplog.text
-    monkeypatch.setattr(Database, "move_pages", real)
+    assert tries
+    assert (log.let_go_of == {}) == (step == "write_pages")
+    assert "no space left" in caplog.text
+    monkeypatch.setattr(Database, step, real)
     commit(storage, b"2")
     store_of(storage).settle()
     assert log.let_go_of == {storage.object_id.key: writer_of(storage).number}
+    assert writer_of(storage).database.wal_bytes == 0
+
+
+def test_commits_under_way_hold_up_no_checkpoint_and_are_no_part_of_it(storage: ObjectStorage, log: MemoryLog) -> None:
+    """The file holds what is durable and nothing else, though the object never comes to rest."""
+    commit(storage, b"1")
+    commit(storage, b"2")
+    first, second = log.pending()
+    first.succeed()
+    store: Any = store_of(storage)
+    writer = writer_of(storage)
+    store._checkpoints.begin(writer)
+    store._checkpoints.wait()
+    assert log.let_go_of == {storage.object_id.key: first.record.commit}
+    assert not writer.settled
+    assert value_in(writer.database.path) == b"1"
+    second.succeed()
+    store.settle()
+    assert value_in(writer.database.path) == b"2"
+    assert storage.get("a") == b"2"
+
+
+def value_in(path: Path) -> bytes:
+    """What the file alone holds, as another program would read it."""
+    copy = path.with_suffix(".copy")
+    shutil.copy(path, copy)
+    connection = apsw.Connection(str(copy))
+    value = connection.execute("SELECT value FROM _roost_kv WHERE key = 'a'").get
+    connection.close()
+    copy.unlink()
+    assert isinstance(value, bytes)
+    return value
+
+
+def test_a_failed_commit_after_a_checkpoint_takes_nothing_durable_back(storage: ObjectStorage, log: MemoryLog) -> None:
+    commit(storage, b"1")
+    log.pending()[0].succeed()
+    commit(storage, b"2")
+    store: Any = store_of(storage)
+    store._checkpoints.begin(writer_of(storage))
+    store._checkpoints.wait()
+    log.pending()[0].fail(StorageFullError("no space left for the journal"))
+    storage.close()
+    again = store.open(storage.object_id)
+    assert again.get("a") == b"1"
+    commit(again, b"3")
+    store.settle()
+    assert value_in(writer_of(again).database.path) == b"3"
+
+
+def test_an_object_that_never_rests_does_not_grow_its_log_without_end(
+    make_store: Callable[..., HostStore], log: MemoryLog, room: ObjectId
+) -> None:
+    store = make_store(log=log, limits=Limits(checkpoint_bytes=64 * 1024))
+    storage = store.open(room)
+    largest = 0
+    for number in range(1000):
+        commit(storage, b"%d" % number * 1000)
+        pending = log.pending()
+        if len(pending) > 1:
+            pending[-2].succeed()  # there is always one under way
+        assert not writer_of(storage).settled
+        store._checkpoints.wait()
+        while store._posted:
+            store._posted.popleft()()
+        largest = max(largest, writer_of(storage).database.wal_bytes)
+    assert largest < 1_000_000  # of eight million
+    store.settle()
+
+
+def test_an_old_segment_is_let_go_of_though_the_object_never_rests(storage: ObjectStorage, log: MemoryLog) -> None:
+    store: Any = store_of(storage)
+    commit(storage, b"1")
+    commit(storage, b"2")
+    old = log.pending()
+    store._bring_up_to_date({storage.object_id.key})
+    commit(storage, b"3")
+    for append in old:
+        append.succeed()
+    store._checkpointed(writer_of(storage))
+    store._checkpoints.wait()
+    assert not writer_of(storage).settled
+    assert log.let_go_of == {storage.object_id.key: old[-1].record.commit}
+    assert not writer_of(storage).overdue
+    log.flush()
 
 
 def test_a_file_that_cannot_be_synced_is_not_used_again(

@@ -157,18 +157,91 @@ def test_one_with_an_alarm_or_the_news_of_a_failed_one_is_not_empty(database: Da
     assert not database.is_empty()
 
 
-def test_a_write_ahead_log_of_a_former_life_is_never_read(path: Path) -> None:
+def test_what_was_in_the_log_only_is_gone_with_it(path: Path) -> None:
     database = Database(path, Template(), 1000)
     put(database, "confirmed")
     database.begin_checkpoint()
     database.move_pages()
     put(database, "in the log only")
-    log = path.with_name(path.name + "-wal").read_bytes()
     database.close()
-    path.with_name(path.name + "-wal").write_bytes(log)
     database = Database(path, Template(), 1000)
     assert keys(database) == ["confirmed"]
     database.close()
+
+
+def test_a_write_ahead_log_that_an_older_version_left_is_removed_and_never_read(path: Path) -> None:
+    database = Database(path, Template(), 1000)
+    put(database, "confirmed")
+    database.begin_checkpoint()
+    database.move_pages()
+    database.close()
+    plain = apsw.Connection(str(path))
+    plain.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    plain.execute("INSERT INTO _roost_kv VALUES ('never confirmed', 1)")
+    log = path.with_name(path.name + "-wal")
+    left = log.read_bytes()
+    plain.close()
+    log.write_bytes(left)
+    database = Database(path, Template(), 1000)
+    assert keys(database) == ["confirmed"]
+    assert not log.exists()
+    database.close()
+
+
+def test_a_commit_touches_no_disk(database: Database) -> None:
+    put(database, "a")
+    before = {path: path.stat().st_mtime_ns for path in database.path.parent.iterdir()}
+    for number in range(50):
+        put(database, f"key {number}", "x" * 3000)
+    assert {path: path.stat().st_mtime_ns for path in database.path.parent.iterdir()} == before
+
+
+def test_pages_are_written_while_commits_go_on(database: Database) -> None:
+    put(database, "a", "x" * 20_000)
+    mark = database.durable_mark = database.mark
+    put(database, "b", "y" * 20_000)
+    database.write_pages(mark)
+    database.sync()
+    assert content(database.path) == ["a"]
+    assert keys(database) == ["a", "b"]
+    assert database.wal_bytes > 40_000
+    database.durable_mark = database.mark
+    database.write_pages(database.mark)
+    database.sync()
+    assert content(database.path) == ["a", "b"]
+    before = database.path.stat().st_mtime_ns
+    database.begin_checkpoint()
+    database.move_pages()
+    assert (database.wal_bytes, database.path.stat().st_mtime_ns) == (0, before)  # all of it was there
+    put(database, "c")
+    assert keys(database) == ["a", "b", "c"]
+
+
+def content(path: Path) -> list[str]:
+    copy = path.with_suffix(".copy")
+    copy.write_bytes(path.read_bytes())
+    connection = apsw.Connection(str(copy))
+    assert connection.pragma("integrity_check") == "ok"
+    found = [str(key) for (key,) in connection.execute("SELECT key FROM _roost_kv ORDER BY key")]
+    connection.close()
+    copy.unlink()
+    return found
+
+
+def test_the_file_shrinks_with_the_database(database: Database) -> None:
+    put(database, "a", "x" * 200_000)
+    database.durable_mark = database.mark
+    database.write_pages(database.mark)
+    large = database.path.stat().st_size
+    database.reset()
+    database.commit()
+    database.durable_mark = database.mark
+    database.write_pages(database.mark)
+    assert database.path.stat().st_size == database.size_pages * PAGE_BYTES < large
+    put(database, "b", "y" * 100_000)
+    database.durable_mark = database.mark
+    database.write_pages(database.mark)
+    assert content(database.path) == ["b"]
 
 
 @pytest.mark.parametrize("left", [b"", bytes(4096), b"half"])

@@ -13,6 +13,7 @@ from roost.errors import DataDirectoryError, StorageCorruptError
 from roost.ids import IdSpace
 from roost.limits import Limits
 from roost.storage.agenda_reader import readers_of
+from roost.storage.layout import DataDirectory
 from roost.storage.quarantine import Quarantine
 from roost.storage.recovery import Recovered, recover_all
 from roost.storage.segment import SegmentReader
@@ -80,7 +81,8 @@ def test_replaying_twice_does_no_harm(make_store: MakeStore, space: IdSpace, tmp
 
 def test_an_untrusted_write_ahead_log_is_removed(make_store: MakeStore, space: IdSpace, tmp_path: Path) -> None:
     copy = filled(make_store, space, tmp_path / "data")
-    assert list((copy / "objects").rglob("*-wal"))
+    path = DataDirectory(copy).object_path("ROOM", space.from_name("of host 0").key)
+    path.with_name(f"{path.name}-wal").write_bytes(b"left by a version that logged to the disk")
     recover_all(copy)
     assert not list((copy / "objects").rglob("*-wal"))
 

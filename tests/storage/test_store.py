@@ -322,8 +322,9 @@ def test_a_file_that_may_not_grow_costs_its_object_a_turn_and_no_other(make_stor
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
     try:
-        with pytest.raises(StorageError, match="the database of the object failed"):
-            put(greedy, "b", os.urandom(500_000))
+        refused = put(greedy, "b", os.urandom(500_000))
+        store.settle()
+        assert [type(error) for error in refused] == [StorageFullError]
         told = put(modest, "a", b"2")
         store.settle()
         assert told == [None]
@@ -335,3 +336,49 @@ def test_a_file_that_may_not_grow_costs_its_object_a_turn_and_no_other(make_stor
     told = put(greedy, "b", os.urandom(500_000))
     store.settle()
     assert told == [None]
+
+
+def test_files_of_objects_that_sleep_are_closed_beyond_their_own_limit(make_store: MakeStore, space: IdSpace) -> None:
+    store = make_store(limits=Limits(open_databases_max=100, resting_databases_max=3))
+    handles = [store.open(space.from_name(f"room {number}")) for number in range(10)]
+    for handle in handles:
+        put(handle, "a", b"1")
+    store.settle()
+    assert store.open_databases == 10
+    for handle in handles[:8]:
+        handle.close()
+    store.settle()
+    assert store.open_databases == 5
+    assert store.open(space.from_name("room 0")).get("a") == b"1"
+    awake = store.open(space.from_name("room 7"))
+    assert awake.get("a") == b"1"
+    store.settle()
+    assert store.open_databases == 6
+    assert {store.open(space.from_name(f"room {number}")).get("a") for number in range(10)} == {b"1"}
+
+
+def test_with_many_open_files_each_gets_its_checkpoint_earlier(make_store: MakeStore, space: IdSpace) -> None:
+    store = make_store(limits=Limits(checkpoint_bytes=1 << 30, checkpoint_bytes_total=1 << 20))
+    first = store.open(space.from_name("first"))
+    for _ in range(100):
+        put(first, "a", os.urandom(1000))
+    store.settle()
+    writer: Any = first._writer
+    assert writer.database.wal_bytes > 300_000
+    others = [store.open(space.from_name(f"room {number}")) for number in range(4)]
+    for handle in others:
+        put(handle, "a", b"1")
+    put(first, "a", b"1")
+    store.settle()
+    assert writer.database.wal_bytes == 0
+
+
+def test_no_more_files_are_open_than_the_process_may_have(
+    make_store: MakeStore, space: IdSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (212, 4096))
+    store = make_store()
+    for number in range(10):
+        put(store.open(space.from_name(f"room {number}")), "a", b"1")
+        store.settle()
+    assert store.open_databases == 6

@@ -1,11 +1,13 @@
 # Bringing objects' files up to date, beside the loop.
 #
-#  (1) A checkpoint begins on the loop, when the writer allows it; the pages move on one thread, the file is synced on
-#      another; it ends on the loop. A turn that wants the database waits while its pages move, and only then: therefore
-#      one object's pages move at a time, and nothing slow is ever in front of them.
-#  (2) A checkpoint that found no room loses nothing: the journal keeps what it would have let go of, and it is tried
+#  (1) A checkpoint begins and ends on the loop; in between the pages of durable commits are written and the file is
+#      synced, on a thread. Turns go on meanwhile, and so do their commits.
+#  (2) Where the write-ahead log has grown too large, it is emptied afterwards, which is a matter of memory. A turn that
+#      wants the database waits for that, and only then: so one object's log is emptied at a time, when no turn has its
+#      database open and every commit is durable.
+#  (3) A checkpoint that found no room loses nothing: the journal keeps what it would have let go of, and it is tried
 #      again when the object commits next.
-#  (3) When a file cannot be synced, nobody knows what is on the disk: the file is not used again in this process. The
+#  (4) When a file cannot be synced, nobody knows what is on the disk: the file is not used again in this process. The
 #      journal still has everything, and the next start mends it.
 """The threads that make checkpoints."""
 
@@ -23,7 +25,7 @@ from roost.storage.writer import Writer
 
 logger = logging.getLogger("roost.storage")
 
-_SYNC_THREADS = 2
+_WRITE_THREADS = 2
 
 
 class _Step(msgspec.Struct, eq=False):
@@ -34,33 +36,47 @@ class _Step(msgspec.Struct, eq=False):
 
 
 class Checkpoints:
-    """Makes checkpoints; `finished` is called on the owner's thread after each that succeeded."""
+    """Makes checkpoints, and empties write-ahead logs larger than `log_bytes_max`; `finished` is called on the owner's
+    thread after each checkpoint that succeeded."""
 
-    def __init__(self, post: Callable[[Callable[[], None]], None], finished: Callable[[Writer], None]) -> None:
+    def __init__(
+        self,
+        post: Callable[[Callable[[], None]], None],
+        finished: Callable[[Writer], None],
+        log_bytes_max: Callable[[], int],
+    ) -> None:
         self._post = post
         self._finished = finished
-        self._mover = ThreadPoolExecutor(1, thread_name_prefix="roost-checkpoint")
-        self._syncers = ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="roost-checkpoint-sync")
-        self._queue: dict[Writer, None] = {}  # in order; they wait for their pages to move
+        self._log_bytes_max = log_bytes_max
+        self._writers = ThreadPoolExecutor(_WRITE_THREADS, thread_name_prefix="roost-checkpoint")
+        self._mover = ThreadPoolExecutor(1, thread_name_prefix="roost-checkpoint-empty")
+        self._queue: dict[Writer, None] = {}  # in order; they wait for their logs to be emptied
         self._moving = False
         self._steps: dict[_Step, None] = {}
         self._afterwards: dict[Writer, list[Callable[[], None]]] = {}
 
+    def begin(self, writer: Writer) -> bool:
+        """Begin a checkpoint; false when there is nothing that could be done now."""
+        if not writer.has_news():
+            return self._empty(writer)
+        writer.checkpointing = True
+        number, mark = writer.durable, writer.database.durable_mark
+        self._run(self._writers, lambda: _write(writer, number, mark), lambda ok: self._wrote(writer, ok))
+        return True
+
     def after(self, writer: Writer, then: Callable[[], None]) -> bool:
         """Call back when the checkpoint that runs, or one that is begun now, is over, however it went; false when there
         is none and none can be begun."""
-        if not writer.checkpointing and writer not in self._queue and not self.begin(writer):
+        if not writer.checkpointing and not self.begin(writer):
             return False
         self._afterwards.setdefault(writer, []).append(then)
         return True
 
-    def begin(self, writer: Writer) -> bool:
-        """Begin a checkpoint, now or after those that wait already; false when the writer does not allow it."""
-        if not writer.may_checkpoint():
-            return False
-        self._queue[writer] = None
-        self._move_next()
-        return True
+    def empty_at_once(self, writer: Writer) -> None:
+        """Empty the write-ahead log here and now, if that is possible."""
+        if writer.may_checkpoint():
+            writer.database.begin_checkpoint()
+            _move(writer)
 
     def wait(self) -> None:
         """Wait for those that have begun, and end them."""
@@ -73,40 +89,49 @@ class Checkpoints:
         """Wait, and end the threads."""
         self.wait()
         self._mover.shutdown()
-        self._syncers.shutdown()
+        self._writers.shutdown()
 
     # On the loop.
+
+    def _wrote(self, writer: Writer, succeeded: bool) -> None:
+        writer.checkpointing = False
+        if succeeded and self._empty(writer):
+            return
+        self._end(writer, succeeded)
+
+    def _empty(self, writer: Writer) -> bool:
+        """Have the write-ahead log emptied, if it is too large and all of it is in the file."""
+        if writer.database.wal_bytes < self._log_bytes_max() or not writer.may_checkpoint() or not writer.up_to_date:
+            return False
+        writer.checkpointing = True
+        self._queue[writer] = None
+        self._move_next()
+        return True
 
     def _move_next(self) -> None:
         while self._queue and not self._moving:
             writer = next(iter(self._queue))
             del self._queue[writer]
+            writer.checkpointing = False
             if writer.may_checkpoint():
                 self._move(writer)
             else:
-                self._over(writer)
+                self._end(writer, True)
 
     def _move(self, writer: Writer) -> None:
         self._moving = writer.checkpointing = True
         writer.database.begin_checkpoint()
-        number = writer.durable
-        self._run(self._mover, lambda: _move(writer), lambda ok: self._moved(writer, number, ok))
+        self._run(self._mover, lambda: _move(writer), lambda ok: self._moved(writer, ok))
 
-    def _moved(self, writer: Writer, number: int, succeeded: bool) -> None:
+    def _moved(self, writer: Writer, succeeded: bool) -> None:
         self._moving = False
-        if succeeded:
-            self._run(self._syncers, lambda: _sync(writer, number), lambda ok: self._end(writer, ok))
-        else:
-            self._end(writer, False)
+        self._end(writer, succeeded)
         self._move_next()
 
     def _end(self, writer: Writer, succeeded: bool) -> None:
         writer.checkpointing = False
         if succeeded:
             self._finished(writer)
-        self._over(writer)
-
-    def _over(self, writer: Writer) -> None:
         for then in self._afterwards.pop(writer, []):
             then()
 
@@ -131,20 +156,25 @@ class Checkpoints:
         return succeeded
 
 
-def _move(writer: Writer) -> bool:
+def _write(writer: Writer, number: int, mark: int) -> bool:
     try:
-        writer.database.move_pages()
-    except (apsw.Error, OSError) as error:
+        writer.database.write_pages(mark)
+    except OSError as error:
         logger.warning("%s could not be brought up to date: %s", writer.database.path, error)
         return False
-    return True
-
-
-def _sync(writer: Writer, number: int) -> bool:
     try:
         writer.sync(number)
     except OSError as error:
         writer.failure = StorageError(f"{writer.database.path} cannot be made durable: {error}")
         logger.error("%s; it is not used again before the next start", writer.failure)
+        return False
+    return True
+
+
+def _move(writer: Writer) -> bool:
+    try:
+        writer.database.move_pages()
+    except (apsw.Error, OSError) as error:
+        logger.warning("the write-ahead log of %s could not be emptied: %s", writer.database.path, error)
         return False
     return True

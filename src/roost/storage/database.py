@@ -1,13 +1,14 @@
 # One object's SQLite file.
 #
-#  (1) SQLite commits to its write-ahead log without syncing. After each commit the frames it appended are read back:
-#      they are what the commit changed. The log's frame count comes from SQLite at each commit; it starts over at 0
-#      exactly where a checkpoint emptied the log, which happens only here.
+#  (1) SQLite commits to a write-ahead log in memory, without syncing. The frames that a commit appended to it are what
+#      the commit changed. The log's frame count comes from SQLite at each commit; it starts over at 0 exactly where a
+#      checkpoint emptied the log, which happens only here.
 #  (2) `undo` cuts the write-ahead log back to an earlier commit of this life: what came after never was.
-#  (3) A checkpoint is made only of commits that are durable in the journal, on another thread. While pages move
-#      (`move_pages`), a turn that wants the database waits for it; while the file is synced (`sync`), it does not.
+#  (3) A checkpoint takes only commits that are durable in the journal. Their pages are written into the file, and the
+#      file is synced, on another thread while turns go on: SQLite finds these pages in its log, not in the file. Only
+#      emptying the log holds up a turn that wants the database, and that is a matter of memory (`move_pages`).
 #  (4) Closing never checkpoints, so nothing that is not durable elsewhere gets into the file that way; and a
-#      write-ahead log found on opening is from a former life: it is removed, never read.
+#      write-ahead log found on opening is from another version of roost: it is removed, never read.
 #  (5) A checkpoint ends with the checksums of the pages that it moved. On opening they are compared, as far as
 #      `checked_pages_max` goes: a file that is not what was written is refused, and so is one in the place of an object
 #      that is neither an object's nor one on its way to become one.
@@ -21,12 +22,14 @@ import contextlib
 import os
 import struct
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import apsw
 
 from roost.errors import StorageCorruptError
+from roost.storage import memory_wal
 from roost.storage.files import Files, read_fully, sync_directory, sync_file, write_all
 from roost.storage.layout import make_private
 from roost.storage.record import PAGE_BYTES
@@ -36,13 +39,11 @@ from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template
 if TYPE_CHECKING:
     from roost.storage.guard import Guard
 
-_WAL_HEADER = 32
-_FRAME_HEADER = 24
-_FRAME = _FRAME_HEADER + PAGE_BYTES
+_FRAME = 24 + PAGE_BYTES
 _PAGE_AND_SIZE = struct.Struct(">II")
 """A frame begins with its page's number and, in the last frame of a commit, the size of the database."""
 _SETTINGS = ("locking_mode=EXCLUSIVE", "synchronous=OFF", "temp_store=MEMORY", "foreign_keys=ON")
-_READ_FRAMES_MAX = 1024
+_WRITE_PAGES_MAX = 256  # at once
 
 Images = dict[int, bytes | memoryview]
 
@@ -54,18 +55,16 @@ class Database:
     """
 
     def __init__(self, path: Path, template: Template, size_pages_max: int, checked_pages_max: int = 64) -> None:
-        self.path = path
-        self._wal_path = path.with_name(path.name + "-wal")
+        self.path = path.absolute()
         self._template = template
         self._size_pages_max = size_pages_max
-        self._wal_fd = -1
         self._file_fd = -1
+        self._named = False  # durably, in this life
         self._checked_pages_max = checked_pages_max
         self._frames = 0  # in the write-ahead log, as of the last commit
-        self._captured: list[tuple[int, tuple[int, ...]]] = []
-        """The pages in the write-ahead log: up to which mark, and which."""
+        self._written = 0  # of these, how many the file holds
         self._unsummed: set[int] = set()
-        """Pages that were moved into the file, and have the checksums of before."""
+        """Pages that were written into the file, and have the checksums of before."""
         self._moved = threading.Event()
         self._moved.set()
         self.mark = 0
@@ -77,6 +76,7 @@ class Database:
         self.born = self._ready_file()
         """Whether there was ever a commit."""
         self.closed = False
+        self._wal = memory_wal.begin(str(self.path))
         self.connection = self._connect()
         self.statements = self.connection.cursor()
         """Runs the statements of turns that have no rows: a cursor for each would cost as much as a short one does."""
@@ -134,7 +134,7 @@ class Database:
     def _connect(self) -> apsw.Connection:
         self.guard: Guard | None = None
         """Watches over users' statements, from the first one on this connection on."""
-        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=memory_wal.NAME)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         for setting in (*_SETTINGS, f"max_page_count={self._size_pages_max}"):
             connection.execute(f"PRAGMA {setting}").fetchall()  # a statement runs only as far as its rows are read
@@ -214,26 +214,15 @@ class Database:
         if first == last:
             return images, 0
         size = 0
-        for start in range(first, last, _READ_FRAMES_MAX):
-            size = self._read_frames(images, start, min(_READ_FRAMES_MAX, last - start))
+        heads, pages = self._wal.heads, self._wal.pages
+        for frame in range(first, last):
+            page, size = _PAGE_AND_SIZE.unpack_from(heads[frame])
+            images[page] = pages[frame]
         if not self.born:
             images = {**dict(self._template.pages()), **images}
         self.size_pages = size
         self.mark = last
-        self._captured.append((last, tuple(images)))
         return images, size
-
-    def _read_frames(self, images: Images, start: int, count: int) -> int:
-        """Collect the pages of some frames; the size of the database that the last one tells."""
-        if self._wal_fd < 0:
-            self._wal_fd = os.open(self._wal_path, os.O_RDWR | os.O_CLOEXEC)
-        raw = read_fully(self._wal_fd, count * _FRAME, _WAL_HEADER + start * _FRAME)
-        assert len(raw) == count * _FRAME, f"SQLite said that {self._wal_path} holds {start + count} frames"
-        view, size = memoryview(raw), 0
-        for at in range(0, len(raw), _FRAME):
-            page, size = _PAGE_AND_SIZE.unpack_from(raw, at)
-            images[page] = view[at + _FRAME_HEADER : at + _FRAME]
-        return size
 
     def undo(self, mark: int) -> None:
         """Drop the open transaction, and everything that was committed after `mark` was the mark."""
@@ -241,10 +230,8 @@ class Database:
         if self._frames == mark:
             return
         self.connection.close(True)
-        with contextlib.suppress(FileNotFoundError):
-            os.truncate(self._wal_path, _WAL_HEADER + mark * _FRAME if mark else 0)
+        self._wal.cut(mark)
         self.mark = self._frames = mark
-        self._captured = [one for one in self._captured if one[0] <= mark]
         self.connection = self._connect()
         self.statements = self.connection.cursor()
         self.born = self.connection.pragma("application_id") == BORN
@@ -252,34 +239,70 @@ class Database:
 
     # Checkpoints.
 
+    @property
+    def unwritten(self) -> int:
+        """How many frames of the durable commits are not in the file."""
+        return self.durable_mark - self._written
+
+    def write_pages(self, mark: int) -> None:
+        """Write the pages of all commits up to a durable mark into the file. On any thread, while turns go on."""
+        heads = self._wal.heads[self._written : mark]
+        if not heads:
+            return
+        frames = {_PAGE_AND_SIZE.unpack_from(head)[0]: self._written + n for n, head in enumerate(heads)}
+        size = _PAGE_AND_SIZE.unpack_from(heads[-1])[1]
+        fd = self._descriptor()
+        for first, images in self._runs({page: frames[page] for page in sorted(frames) if page <= size}):
+            write_all(Files(), fd, b"".join(images), (first - 1) * PAGE_BYTES)
+        if os.fstat(fd).st_size != size * PAGE_BYTES:
+            os.ftruncate(fd, size * PAGE_BYTES)
+        self._unsummed.update(frames)
+        self._written = mark
+
+    def _runs(self, frames: dict[int, int]) -> Iterator[tuple[int, list[bytes]]]:
+        """Images of pages that lie side by side, each run with the number of its first page."""
+        first, images = 0, list[bytes]()
+        for page, frame in frames.items():
+            if images and (page != first + len(images) or len(images) == _WRITE_PAGES_MAX):
+                yield first, images
+                images = []
+            first = first if images else page
+            images.append(self._wal.pages[frame])
+        yield first, images
+
+    def _descriptor(self) -> int:
+        if self._file_fd < 0:
+            self._file_fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        return self._file_fd
+
     def begin_checkpoint(self) -> None:
         """Announce `move_pages`: turns wait from now on."""
         self._moved.clear()
 
     def move_pages(self) -> None:
-        """Move all pages of the write-ahead log into the file and empty the log. On any thread."""
+        """Empty the write-ahead log, writing the pages into the file that are not there yet. On any thread."""
+        unwritten = {_PAGE_AND_SIZE.unpack_from(head)[0] for head in self._wal.heads[self._written : self._frames]}
+        self._wal.unwritten = unwritten
         try:
             self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            left = self._wal_path.stat().st_size
-            if left:
-                raise OSError(f"the checkpoint of {self.path} left {left} bytes in its write-ahead log")
-            self.mark = self.durable_mark = self._frames = 0
-            self._unsummed.update(*(pages for _, pages in self._captured))
-            self._captured.clear()
+            if self._wal.xFileSize():
+                raise OSError(f"the checkpoint of {self.path} left something in its write-ahead log")
+            self.mark = self.durable_mark = self._frames = self._written = 0
+            self._unsummed.update(unwritten)
         finally:
+            self._wal.unwritten = None
             self._moved.set()
 
     def sync(self) -> None:
         """Make the file durable, with its checksums, and its name when it is new. On any thread."""
-        is_first = self._file_fd < 0
-        if is_first:
-            self._file_fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        sync_file(self._file_fd)
-        keep_sums(self.path, self._file_fd, self._unsummed, name_too=not is_first)
+        is_first, fd = not self._named, self._descriptor()
+        sync_file(fd)
+        keep_sums(self.path, fd, self._unsummed, name_too=not is_first)
         self._unsummed.clear()
         if is_first:
             for directory in (self.path.parent, self.path.parent.parent, self.path.parent.parent.parent):
                 sync_directory(directory)
+            self._named = True
 
     def close(self) -> None:
         """Close the file, and drop what is in the write-ahead log: it is in the file, or in the journal, or nowhere."""
@@ -287,11 +310,9 @@ class Database:
             return
         self.closed = True
         self.connection.close(True)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._wal_path)
-        for fd in (self._wal_fd, self._file_fd):
-            if fd >= 0:
-                os.close(fd)
+        memory_wal.end(str(self.path))
+        if self._file_fd >= 0:
+            os.close(self._file_fd)
 
     def remove(self) -> None:
         """Close, and remove the file."""

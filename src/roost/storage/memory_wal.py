@@ -5,7 +5,8 @@
 #      loop, whenever the disk is so busy that the system holds back whoever dirties its cache.
 #  (2) SQLite hands over each frame as its head and its page. Both are kept as they come, so a page that a commit
 #      changed is taken from here without being copied.
-#  (3) Only the write-ahead log is here; everything else passes through to the file system.
+#  (3) Only the write-ahead log is here; everything else passes through to the file system, but for the pages that a
+#      checkpoint would write although they are in the file already: `unwritten` tells which are not.
 """A VFS for SQLite that keeps write-ahead logs in memory."""
 
 # ruff: noqa: N802 - the names of methods are SQLite's
@@ -29,13 +30,15 @@ _SUFFIX = "-wal"
 class Wal:
     """One write-ahead log, as SQLite sees it: a file."""
 
-    __slots__ = ("_header", "heads", "pages")
+    __slots__ = ("_header", "heads", "pages", "unwritten")
 
     def __init__(self) -> None:
         self._header = b""
         self.heads: list[bytes] = []
         """The head of each frame: the number of its page first, then in the last of a commit the database's size."""
         self.pages: list[bytes] = []
+        self.unwritten: set[int] | None = None
+        """Which pages a checkpoint must write into the database's file; None: all that it moves."""
 
     def cut(self, frames: int) -> None:
         """Forget the frames behind the first so many; with 0, everything."""
@@ -107,6 +110,23 @@ def _put(items: list[bytes], at: int, item: bytes) -> None:
         items[at] = item
 
 
+class _File(apsw.VFSFile):
+    """The database itself, which is written to by checkpoints only."""
+
+    def __init__(self, name: Any, flags: list[int], log: Wal) -> None:
+        super().__init__("", name, flags)
+        self._log = log
+
+    def xWrite(self, data: bytes, offset: int) -> None:
+        unwritten = self._log.unwritten
+        if unwritten is None or offset // PAGE_BYTES + 1 in unwritten:
+            super().xWrite(data, offset)
+
+    def xTruncate(self, size: int) -> None:
+        if size != self.xFileSize():
+            super().xTruncate(size)
+
+
 class _Vfs(apsw.VFS):
     def __init__(self) -> None:
         super().__init__(NAME, base="")
@@ -116,7 +136,11 @@ class _Vfs(apsw.VFS):
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         if flags[0] & apsw.SQLITE_OPEN_WAL:
             return self.logs[path]
-        return apsw.VFSFile("", name, flags)
+        log = self.logs.get(f"{path}{_SUFFIX}")
+        return apsw.VFSFile("", name, flags) if log is None else _File(name, flags, log)
+
+    def xFullPathname(self, name: str) -> str:
+        return name  # an absolute path: nothing need be looked up, and the log goes by the same name
 
     def xAccess(self, path: str, flags: int) -> bool:
         log = self.logs.get(path)
@@ -134,7 +158,7 @@ _vfs = _Vfs()  # SQLite knows it by name, for as long as the process lives
 
 
 def begin(path: str) -> Wal:
-    """Have the database at this (absolute, real) path log into memory from its next opening on."""
+    """Have the database that is opened by this absolute path log into memory from its next opening on."""
     log = _vfs.logs[path + _SUFFIX] = Wal()
     return log
 

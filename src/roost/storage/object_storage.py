@@ -52,6 +52,9 @@ class Writers(Protocol):
     def drop_unborn(self, writer: Writer) -> None:
         """Remove a file that nothing was ever committed to."""
 
+    def rest(self, object_id: ObjectId) -> None:
+        """A life of the object ended; its file may be closed for another's sake."""
+
     def post(self, function: Callable[[], None]) -> None:
         """Have a function called on this thread, soon."""
 
@@ -128,20 +131,30 @@ class ObjectStorage:
         assert self.dirty, "only a turn that wrote is committed"
         writer = self._in_use()
         self.cursors.end(TURN_OVER)
-        self._end_turn()
-        waiting, self._after_commit = self._after_commit, []
-        called = Fate([self._learn_fate, on_durable, *waiting])
+        self._wrote = writer.in_turn = False
+        self._nested.end_turn()
+        called = [on_durable]
+        if self._after_commit:
+            called += self._after_commit
+            self._after_commit = []
         try:
-            number = writer.commit(called)
+            if not writer.commit_changes(called):
+                self._tell_soon(writer, called)
         except StorageError as error:
             self._fail(error)
-            for callback in waiting:
+            for callback in called[1:]:
                 callback(error)
             raise
-        if writer.database.guard is not None:
-            writer.database.guard.altered = False
-        called.may_call(self._writers.post)
-        return number
+        guard = writer.database.guard
+        if guard is not None:
+            guard.altered = False
+        return writer.number
+
+    def _tell_soon(self, writer: Writer, waiting: list[OnDurable]) -> None:
+        """Tell what becomes of the commits so far, but not from within this call."""
+        fate = Fate(waiting)
+        writer.when_durable(fate)
+        fate.may_call(self._writers.post)
 
     def rollback(self) -> None:
         """Drop all writes of this turn that were not committed."""
@@ -430,6 +443,7 @@ class ObjectStorage:
         if guard is not None:
             guard.release()
         self._writer = None
+        self._writers.rest(self.object_id)
 
     # Inside.
 
@@ -488,7 +502,7 @@ class ObjectStorage:
             self._fail(error)
             raise
         if self._writer is not None:
-            self._writer.on_lost = self._learn_fate
+            self._writer.on_lost = self._fail
             if self.on_open is not None:
                 self._writer.database.ready()
                 self.on_open(self._writer.database)
@@ -523,11 +537,6 @@ class ObjectStorage:
         self.rollback()
         if self.on_failure is not None:
             self.on_failure(error)
-
-    def _learn_fate(self, error: StorageError | None) -> None:
-        """What became of a commit of this life, or of one before: when it will not be durable, that is critical."""
-        if error is not None:
-            self._fail(error)
 
 
 def _again(error: StorageError) -> StorageError:

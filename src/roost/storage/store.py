@@ -2,8 +2,9 @@
 #
 #  (1) Whoever holds the slot's lock is the only one that opens files of its objects. Opening a store after a crash
 #      reads the slot's journal, not the objects: each is recovered when it is first needed, and all beside the work.
-#  (2) At most `open_databases_max` files stay open, those used last. A file that still has something the journal alone
-#      holds gets a checkpoint before it is closed; one in the middle of a turn or a commit stays open beyond the limit.
+#  (2) At most `open_databases_max` files stay open, those used last, and of objects that sleep fewer. A file that still
+#      has something the journal alone holds gets a checkpoint before it is closed; one in the middle of a turn or a
+#      commit stays open beyond the limit.
 #  (3) Everything here runs on one thread, the loop's, but for the journal's thread and those of the checkpoints.
 #  (4) A clean `close` leaves every file up to date that was recovered, and nothing in the journal that recovery needs;
 #      what the keeper has not taken over, it takes over after the next start. Anything less is what recovery is for.
@@ -12,7 +13,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import resource
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -51,6 +54,11 @@ from roost.storage.writer import Writer
 
 logger = logging.getLogger("roost.storage")
 
+_CHECKPOINT_BYTES_LEAST = 256 * 1024  # of one object, however many are open
+_CROWDED = 4  # times the bytes at which a checkpoint is due, in a write-ahead log that could not be emptied
+_DESCRIPTORS = 2  # of an open file: SQLite's, and one to write and sync it
+_DESCRIPTORS_OF_OTHERS = 200
+
 
 class HostStore:
     """The storage of one host, from the moment its slot was taken until `close`.
@@ -87,6 +95,11 @@ class HostStore:
         self._posted: deque[Callable[[], None]] = deque()
         self._posting = threading.Condition()
         self._writers: OrderedDict[bytes, Writer] = OrderedDict()
+        """The open files, those used last at the end."""
+        self._resting: OrderedDict[bytes, Writer] = OrderedDict()
+        """Those of objects that sleep."""
+        self._open_max = min(limits.open_databases_max, _affordable())
+        self._checkpoint_bytes = limits.checkpoint_bytes
         self._template = Template()
         self._closed = False
         self.on_alarm: Callable[[ObjectId, int | None], None] = lambda *told: self.agenda.note(*told)
@@ -109,7 +122,7 @@ class HostStore:
                 agenda.close()
             self._lock.release()
             raise
-        self._checkpoints = Checkpoints(self.post, self._checkpointed)
+        self._checkpoints = Checkpoints(self.post, self._checkpointed, lambda: self._checkpoint_bytes)
         self._quarantine = Quarantine(self._layout.path)
         self._restores = Restores(self._layout.path)
         self._preparation = Preparation(
@@ -185,6 +198,7 @@ class HostStore:
             writer = None
         if writer is not None:
             self._writers.move_to_end(key)
+            self._resting.pop(key, None)
             if writer.name is None:
                 writer.name = object_id.name
             return writer
@@ -196,6 +210,7 @@ class HostStore:
             return None
         writer = self._open_writer(object_id, path)
         self._writers[object_id.key] = writer
+        self._share_out()
         self.agenda.opened(object_id, writer.alarm)
         self._make_room()
         return writer
@@ -215,7 +230,12 @@ class HostStore:
         """Raise it again, unless the object was repaired since: then its file can be opened anew."""
         if not isinstance(failure, StorageCorruptError) or self._quarantine.case(writer.key) is not None:
             raise type(failure)(*failure.args)
+        self._give_up(writer)
+
+    def _give_up(self, writer: Writer) -> None:
+        """Close a damaged file; what the object is to hold comes from elsewhere."""
         del self._writers[writer.key]
+        self._resting.pop(writer.key, None)
         writer.database.close()
 
     def _found_corrupt(self, object_id: ObjectId, found: StorageCorruptError) -> StorageCorruptError:
@@ -257,7 +277,8 @@ class HostStore:
         The number of the commit that will do it: going back to the one before it undoes the restore. What is committed
         until then counts on below that number. Raises StorageError.
         """
-        writer = self.writer(object_id, create=False)
+        is_usable = self._quarantine.case(object_id.key) is None
+        writer = self.writer(object_id, create=False) if is_usable else None
         try:
             number = self._restores.plan(object_id, commit, above=0 if writer is None else writer.highest)
         except OSError as error:
@@ -270,6 +291,9 @@ class HostStore:
         """Bring an object's file up to date and close it, then call back; with the error, where that cannot be done."""
         writer = self._writers.get(object_id.key)
         if writer is None:
+            then(None)
+        elif isinstance(writer.failure, StorageCorruptError):
+            self._give_up(writer)
             then(None)
         elif writer.failure is not None:
             then(type(writer.failure)(*writer.failure.args))
@@ -296,6 +320,13 @@ class HostStore:
     def open_writer(self, object_id: ObjectId) -> Writer | None:
         """The file of an object, if it is open now."""
         return self._writers.get(object_id.key)
+
+    def rest(self, object_id: ObjectId) -> None:
+        """A life of the object ended: until the next one uses its file, others may need the room."""
+        writer = self._writers.get(object_id.key)
+        if writer is not None:
+            self._resting[object_id.key] = writer
+            self._make_room()
 
     def drop_unborn(self, writer: Writer) -> None:
         """Remove a file that nothing was ever committed to."""
@@ -337,9 +368,14 @@ class HostStore:
     # Which files are open, and up to date.
 
     def _settled(self, writer: Writer) -> None:
-        if writer.due or writer.database.wal_bytes >= self._limits.checkpoint_bytes:
+        wal_bytes = writer.database.wal_bytes
+        if writer.overdue:
             self._checkpoints.begin(writer)
-        elif len(self._writers) > self._limits.open_databases_max:
+        elif wal_bytes >= _CROWDED * self._checkpoint_bytes and not writer.settled:
+            self.post(lambda: self._relieve(writer))
+        elif wal_bytes >= self._checkpoint_bytes:
+            self._checkpoints.begin(writer)
+        elif len(self._writers) > self._open_max or len(self._resting) > self._limits.resting_databases_max:
             self._make_room()
 
     def _bring_up_to_date(self, keys: set[bytes]) -> None:
@@ -347,13 +383,17 @@ class HostStore:
         for key in keys:
             writer = self._writers.get(key)
             if writer is not None:
-                writer.due = True
+                writer.due = writer.number
                 self._checkpoints.begin(writer)
 
     def _make_room(self) -> None:
         """Close what was not used for longest, or have it brought up to date so that it can be closed."""
-        excess = len(self._writers) - self._limits.open_databases_max
-        for writer in list(self._writers.values())[: max(excess, 0)]:
+        self._close_some(self._resting, self._limits.resting_databases_max)
+        self._close_some(self._writers, self._open_max)
+
+    def _close_some(self, writers: OrderedDict[bytes, Writer], allowed: int) -> None:
+        excess = max(len(writers) - allowed, 0)
+        for writer in list(itertools.islice(writers.values(), excess)):
             if not writer.may_checkpoint():
                 continue
             if writer.up_to_date:
@@ -361,13 +401,28 @@ class HostStore:
             else:
                 self._checkpoints.begin(writer)
 
+    def _share_out(self) -> None:
+        """How much each open file may have before it gets a checkpoint."""
+        share = self._limits.checkpoint_bytes_total // max(len(self._writers), 1)
+        self._checkpoint_bytes = min(self._limits.checkpoint_bytes, max(share, _CHECKPOINT_BYTES_LEAST))
+
     def _checkpointed(self, writer: Writer) -> None:
-        writer.due = writer.due and not writer.up_to_date
-        if writer.settled:
-            self._settled(writer)  # what was committed meanwhile may want the next one
+        self._settled(writer)  # what was committed meanwhile may want the next one
+
+    def _relieve(self, writer: Writer) -> None:
+        """Empty the write-ahead log of an object that commits without a pause; holds up all others for a moment."""
+        if self._writers.get(writer.key) is not writer or writer.checkpointing or writer.in_turn:
+            return
+        writer.checkpointing = True  # so that none begins when it comes to rest
+        self._log.flush()
+        writer.checkpointing = False
+        self._checkpoints.empty_at_once(writer)
+        self._settled(writer)
 
     def _drop(self, writer: Writer) -> None:
         del self._writers[writer.key]
+        self._resting.pop(writer.key, None)
+        self._share_out()
         writer.close()
 
     @property
@@ -443,6 +498,14 @@ class HostStore:
 
 def _own_all(key: bytes) -> bool:
     return True
+
+
+def _affordable() -> int:
+    """How many files the process may have open."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed == resource.RLIM_INFINITY:
+        return 1 << 20
+    return max((int(allowed) - _DESCRIPTORS_OF_OTHERS) // _DESCRIPTORS, 1)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -4,7 +4,8 @@
 #      object's file, in the same commit that first uses it.
 #  (2) A commit is confirmed in order. When the log refuses one, or fails it, the database goes back to the last commit
 #      that is durable: what is in memory never runs ahead of what will be found after a crash.
-#  (3) A checkpoint begins only when every commit is durable and no turn has the database open.
+#  (3) A checkpoint takes durable commits only; the write-ahead log is emptied only when every commit is durable and no
+#      turn has the database open.
 #  (4) Each record says when the object's earliest alarm is due as of its commit. Whoever keeps the times of all objects
 #      is told when that changed, once the commit that changed it is durable, before anybody else hears of the commit.
 """The way of an object's commits into the log."""
@@ -31,6 +32,7 @@ _REBASE_AFTER = 1 << (_NUMBER_BITS - 1)
 _META = """
     SELECT key, value FROM _roost_meta UNION ALL SELECT name, 1 FROM sqlite_schema WHERE name = '_roost_alarms'
 """
+_TELL_FRAMES = 64
 _SOON = 16 << _NUMBER_BITS  # milliseconds; no file is closed and made anew within so few
 
 
@@ -56,7 +58,8 @@ def _nobody(object_id: ObjectId, due: int | None) -> None:
 
 
 class Writer:
-    """The open file of one object, and its commits under way. `on_settled` is called when none is left."""
+    """The open file of one object, and its commits under way. `on_settled` is called when none is left, and now and
+    then where that does not happen for long."""
 
     def __init__(
         self,
@@ -81,8 +84,8 @@ class Writer:
         self.in_turn = False
         """Whether a turn has the database open."""
         self.checkpointing = False
-        self.due = False
-        """Whether a checkpoint is wanted as soon as one is possible."""
+        self.due = 0
+        """Up to which commit the file is wanted to hold everything, durably, as soon as possible."""
         self.was_reset = False
         """Whether everything was deleted at some time since the file was opened."""
         self.below: int | None = None
@@ -102,6 +105,7 @@ class Writer:
         self._on_alarm = on_alarm
         self._pending: deque[Pending] = deque()
         self._stamped = False
+        self._told_mark = 0
         self._base = 0
         has_alarms = self._read_meta()
         self.alarm = alarms.earliest(database.connection) if has_alarms else None
@@ -243,7 +247,8 @@ class Writer:
             self.tell_alarm()
         for callback in commit.waiting:
             callback(None)
-        if not self._pending:
+        if not self._pending or not 0 <= commit.mark - self._told_mark < _TELL_FRAMES:
+            self._told_mark = commit.mark
             self._on_settled(self)
 
     def tell_alarm(self) -> None:
@@ -269,12 +274,21 @@ class Writer:
     # Checkpoints; see (3).
 
     @property
+    def overdue(self) -> bool:
+        """Whether a checkpoint was wanted that was not made yet."""
+        return self.checkpointed < min(self.due, self.number)
+
+    @property
     def up_to_date(self) -> bool:
         """Whether the file holds everything, durably, so that nothing else need keep it."""
         return self.settled and self.checkpointed == self.durable
 
+    def has_news(self) -> bool:
+        """Whether there are durable commits that the file does not hold, and they may be written into it now."""
+        return self.checkpointed != self.durable and not self.checkpointing and self.failure is None
+
     def may_checkpoint(self) -> bool:
-        """Whether a checkpoint may begin now."""
+        """Whether the file may be closed, or its write-ahead log emptied: nobody is at work on it."""
         return self.settled and not self.in_turn and not self.checkpointing and self.failure is None
 
     def sync(self, number: int) -> None:
