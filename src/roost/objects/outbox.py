@@ -80,7 +80,8 @@ class Outbox:
             return
         if not self._gate.running:
             self._on_stray()
-        self.end_run()
+        if self.fold_data is not NO_RUN:
+            self.end_run()
         self._turn.append(effect)
 
     def add_departure(self, leave: Callable[[], None]) -> None:
@@ -136,12 +137,14 @@ class Outbox:
 
     def mark_write(self) -> None:
         """The turn makes its first write: what was made so far does not wait for it."""
-        self.end_run()
+        if self.fold_data is not NO_RUN:
+            self.end_run()
         self._written_at = len(self._turn)
 
     def stamp_before_write(self) -> None:
         """The turn's commit is about to raise what effects wait for: let go of those made before its first write."""
-        self.end_run()
+        if self.fold_data is not NO_RUN:
+            self.end_run()
         count = self._written_at
         if count:
             effects, self._turn = self._turn[:count], self._turn[count:]
@@ -171,8 +174,11 @@ class Outbox:
 
     def release(self) -> None:
         """Let everything leave that waits for no commit any more."""
-        held, gate = self._held, self._output_gate
-        while held and not self._holding and held[0][0] <= gate.durable:
+        held = self._held
+        if not held or self._holding:
+            return
+        durable = self._output_gate.durable
+        while held and held[0][0] <= durable and not self._holding:
             self._outlet.emit(held.popleft()[1])
 
     # -- beginning and end ---------------------------------------------------------------------------------------------

@@ -112,8 +112,8 @@ class TurnLoop:
     def _commit(self) -> None:
         """End the turn's transaction. Effects made before its first write do not wait for it."""
         storage = self.storage
-        storage.cursors.end(TURN_OVER)
         if not storage.dirty:
+            storage.cursors.end(TURN_OVER)
             self._wrote = storage.uncommitted  # inside a transaction that goes on, or it was rolled back
             return
         self._wrote = False
@@ -124,10 +124,11 @@ class TurnLoop:
             number = storage.commit(self.output_gate.finished)
         except StorageError as error:
             self.output_gate.break_(error)
-        else:
-            self.meter.commits += number != self._committed  # the same number again: nothing was changed
+            return
+        if number != self._committed:  # else nothing was changed
             self._committed = number
-            self.output_gate.commit(number, confirmed=confirmed)
+            self.meter.commits += 1
+        self.output_gate.commit(number, confirmed=confirmed)
 
     def _commit_durable(self) -> None:
         self.outbox.release()
