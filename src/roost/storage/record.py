@@ -31,7 +31,7 @@ _COMMIT = 0
 _HAS_ALARM = 1
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One commit: the images of the pages it changed, and the size of the database after it."""
 
     key: bytes
@@ -56,7 +56,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode_record(record: Record) -> list[bytes | memoryview]:
     """The bytes of a record, in pieces: the images are not copied."""
-    binding = record.binding.encode()
+    binding, images = record.binding.encode(), record.images
     head = _HEAD.pack(
         _MAGIC,
         VERSION,
@@ -69,14 +69,14 @@ def encode_record(record: Record) -> list[bytes | memoryview]:
         record.time_ms,
         record.alarm or 0,
         record.size_pages,
-        len(record.images),
+        len(images),
         len(binding),
     )
-    front = head + binding + struct.pack(f"<{len(record.images)}I", *record.images)
+    front = head + binding + struct.pack(f"<{len(images)}I", *images)
     crc = zlib.crc32(front)
-    for image in record.images.values():
+    for image in images.values():
         crc = zlib.crc32(image, crc)
-    return [front, *record.images.values(), _CRC.pack(crc)]
+    return [front, *images.values(), _CRC.pack(crc)]
 
 
 def decode_record(raw: bytes | memoryview) -> Record:
