@@ -52,7 +52,7 @@ async def test_every_bookmark_is_found_again_after_kill_minus_nine_and_the_way_b
     async with roost(NOTEBOOK, tmp_path) as system:
         marks = await written(system)
         assert sorted(marks.values()) == list(marks.values())
-        await ask(system, "fill", word="filler", count=20)
+        await ask(system, "fill", count=20)
         await system.kill_everything()
     async with roost(NOTEBOOK, tmp_path) as system:
         for word, mark in reversed(marks.items()):
@@ -93,7 +93,7 @@ async def test_alarms_come_back_with_the_rest(tmp_path: Path) -> None:
 async def test_an_object_goes_back_by_the_command_line_while_its_system_serves_others(tmp_path: Path) -> None:
     async with roost(NOTEBOOK, tmp_path, "--hosts", 2) as system:
         marks = {name: await written(system, name=name) for name in ("n", "m", "k")}
-        going_on = asyncio.create_task(ask(system, "fill", name="m", word="meanwhile", count=200))
+        going_on = asyncio.create_task(ask(system, "fill", name="m", count=200))
         for name in ("n", "k"):
             target = marks[name]["two"]
             status, out, err = await command("restore", f"NOTEBOOK:{name}", "--bookmark", target, "--data", tmp_path)
@@ -180,7 +180,7 @@ async def test_history_is_kept_while_a_host_serves(tmp_path: Path) -> None:
     async with roost_package.serve(NOTEBOOK, data=tmp_path, limits=limits) as server:
         mark = (await call(server, "write", word="old"))["bookmark"]
         while not Shelf(tmp_path).archives():
-            await call(server, "fill", word="filler", count=50)
+            await call(server, "fill", count=50)
         assert (await call(server, "write", word="new"))["bookmark"] > mark
         await call(server, "restore", bookmark=mark)
         with pytest.raises(ObjectResetError):

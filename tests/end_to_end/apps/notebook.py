@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from roost import DurableObject, Request, Response
@@ -25,7 +26,7 @@ class Notebook(DurableObject):
             self.ctx.abort("to begin with the past")
         if do == "fill":
             for number in range(int(request.query["count"])):
-                await storage.put(f"filler {number % 50}", f"{request.query['word']} {number} " * 40)
+                await storage.put(f"filler {number % 50}", secrets.token_hex(400))
                 await storage.sync()
         word, alarm = await storage.get("word"), await storage.get_alarm()
         return Response.json({"word": word, "alarm": alarm, "bookmark": await storage.get_current_bookmark()})
