@@ -336,9 +336,7 @@ class HostStore:
     def _open_writer(self, object_id: ObjectId, path: Path) -> Writer:
         size_max = self._limits.object_bytes_max
         try:
-            checked = self._limits.checked_at_open_bytes // PAGE_BYTES
-            database = Database(path, self._template, size_max // PAGE_BYTES, checked)
-            writer = Writer(object_id, database, self._log, self._clock, size_max, self._settled, self.alarm_is_due)
+            writer = self._new_writer(object_id, path, size_max)
         except (apsw.Error, OSError) as error:
             failure = translated(error, path, size_max)
             if isinstance(failure, StorageCorruptError):
@@ -350,6 +348,15 @@ class HostStore:
         planned = self._restores.pending(object_id.key)
         writer.below = None if planned is None else planned.number
         return writer
+
+    def _new_writer(self, object_id: ObjectId, path: Path, size_max: int) -> Writer:
+        checked = self._limits.checked_at_open_bytes // PAGE_BYTES
+        database = Database(path, self._template, size_max // PAGE_BYTES, checked)
+        try:
+            return Writer(object_id, database, self._log, self._clock, size_max, self._settled, self.alarm_is_due)
+        except BaseException:
+            database.close()
+            raise
 
     # Alarms.
 
