@@ -8,7 +8,8 @@
 #      where that is so recent that another change could have the same, the copy is not relied on the next time.
 #  (3) Packs hold nothing but whole copies, and say which. So what a killed backup had copied is used by the next one.
 #  (4) The snapshot's own entry is written last. Whatever came before it is of no consequence until then.
-#  (5) A pack of which less than half is still needed is not relied on: its copies are made anew, so that it can go.
+#  (5) It computes no more than half of the time.
+#  (6) A pack of which less than half is still needed is not relied on: its copies are made anew, so that it can go.
 """Takes a snapshot of a data directory into a series."""
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ logger = logging.getLogger("roost.backup")
 
 PACK_BYTES = 32 * 1024 * 1024
 """Beyond it a pack is closed; one that holds a large object is larger."""
+WORK_SECONDS = 0.004
+"""Of computing, after which it rests as long: a niced process yields its core, but not the caches and the memory."""
 LINKS_MAX = 32
 """Of a chain that a snapshot goes on with."""
 _RECENT_NS = 2_000_000_000  # of a change, within which another could have the same time on some file system
@@ -65,6 +68,7 @@ class SnapshotTaker:
         self._clock = clock
         self._progress = Progress()
         self._paused = pause
+        self._rested = time.thread_time()
         self._used: dict[str, PackUse] = {}
 
     def take(self) -> Snapshot:
@@ -105,6 +109,10 @@ class SnapshotTaker:
 
     def _pause(self) -> None:
         self._paused(self._progress)
+        worked = time.thread_time() - self._rested
+        if worked >= WORK_SECONDS:
+            time.sleep(worked)
+            self._rested = time.thread_time()
 
     def _copy_objects(self, name: str, before: Snapshot | None) -> int:
         earlier = _earlier_copies(self._series, before)
