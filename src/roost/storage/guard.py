@@ -152,6 +152,8 @@ class Guard:
         connection.execute("SAVEPOINT _roost_statement")
         try:
             yield
+        except apsw.LockedError:
+            raise  # it did nothing, and to roll back would end the cursors that it was refused for
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK TO _roost_statement")

@@ -69,8 +69,8 @@ class Plans:
 
     def keep(self, query: str, plan: Plan) -> None:
         """Remember a plan, and forget the eldest beyond the bounds."""
+        self._characters += 0 if query in self._plans else len(query)
         self._plans[query] = plan
-        self._characters += len(query)
         while len(self._plans) > 1 and (len(self._plans) > _PLANS_MAX or self._characters > _TEXT_MAX):
             eldest = next(iter(self._plans))
             del self._plans[eldest]

@@ -229,7 +229,7 @@ def _step(guard: Guard, plan: Plan, bindings: Values, running: Running) -> tuple
 
 
 def _maker(plan: Plan, row_type: type[T]) -> Callable[[Row], T]:
-    maker = plan.makers.get(row_type)
+    maker = plan.makers.get(row_type) if isinstance(row_type, type) else None
     if maker is None:
         maker = plan.makers[row_type] = typed_maker(row_type, plan.columns)
     return maker
