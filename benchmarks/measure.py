@@ -27,20 +27,28 @@ class Measured(NamedTuple):
     cpu_us: float
 
 
-def compare(candidates: list[Candidate], mode: str, *, rounds: int = ROUNDS, **options: Any) -> dict[str, Measured]:
-    """Run the load so many times against each candidate, a fresh server each time; every run checks every message."""
+def compare(
+    candidates: list[Candidate], mode: str, *, rounds: int = ROUNDS, made_before: bool = False, **options: Any
+) -> dict[str, Measured]:
+    """Run the load so many times against each candidate, a fresh server each time; every run checks every message.
+
+    `made_before`: a short run that is not measured comes first, so that what is made once is there.
+    """
     runs: dict[str, list[Measured]] = {candidate.name: [] for candidate in candidates}
     for number in range(rounds):
         for candidate in candidates:
-            measured = run_once(candidate, mode, **options)
+            measured = run_once(candidate, mode, made_before=made_before, **options)
             runs[candidate.name].append(measured)
             rate = measured.result.per_second
             print(f"  {mode} {options} round {number + 1}: {candidate.name} {rate:,.0f}/s", file=sys.stderr)
     return {name: best(measured) for name, measured in runs.items()}
 
 
-def run_once(candidate: Candidate, mode: str, **options: Any) -> Measured:
+def run_once(candidate: Candidate, mode: str, *, made_before: bool = False, **options: Any) -> Measured:
     with candidate.start() as server:
+        if made_before:
+            short = {**options, "seconds": 0.1, "warm_up": 0, "drain": 60}
+            load.run(mode, server.port, candidate.path, servers.LOAD_CORE, **short)
         before = server.cpu_seconds()
         result = load.run(mode, server.port, candidate.path, servers.LOAD_CORE, **options)
         return Measured(result, (server.cpu_seconds() - before) / result.arrived * 1e6)

@@ -68,9 +68,8 @@ def ask_rooms(page: report.Page, candidates: list[Candidate], rooms: int, member
 
 
 def asked(candidates: list[Candidate], rooms: int, members: int) -> dict[str, Measured]:
-    warm_up = 1 + rooms / 500  # in which all objects come to be
-    options = {"connections": rooms * members, "rooms": rooms, "size": SIZE, "seconds": 2, "warm_up": warm_up}
-    return measure.compare(candidates, "broadcast", rounds=ROUNDS, senders=1, **options)
+    options = {"connections": rooms * members, "rooms": rooms, "size": SIZE, "seconds": 2, "warm_up": 1, "drain": 60}
+    return measure.compare(candidates, "broadcast", rounds=ROUNDS, made_before=True, senders=1, **options)
 
 
 def line(name: str, measured: Measured, bare: Measured, members: int) -> list[str]:
