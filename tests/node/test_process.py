@@ -11,15 +11,23 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from roost.errors import AppLoadError, ConfigurationError, DataDirectoryError, LinkError, ObjectError
+from roost.errors import (
+    AppLoadError,
+    ConfigurationError,
+    DataDirectoryError,
+    InvalidArgumentError,
+    LinkError,
+    ObjectError,
+)
 from roost.node.channel import ORPHANED, Channel
-from roost.node.process import converse, failed_from
+from roost.node.process import ANOTHERS, converse, failed_from
 from roost.supervisor.messages import (
     Answer,
     Ask,
     Drain,
     Failed,
     FromChild,
+    Order,
     Ping,
     Pong,
     Serve,
@@ -121,6 +129,32 @@ async def test_one_that_stays_when_it_is_drained_ends_when_it_is_stopped(talk: T
     talk.say(Serve(), Drain(3), Stop(2))
     assert await converse(role, talk.channel) == 0
     assert role.did == ["serve", "drain 3", "stop 2"]
+
+
+class Servant(FakeRole):
+    def obey(self, what: str, arguments: dict[str, Any]) -> Any:
+        if what == "dance":
+            raise InvalidArgumentError("it does not dance")
+        return ANOTHERS if arguments.get("id") == "another" else arguments
+
+
+async def test_orders_are_obeyed_by_whom_they_concern_once_it_serves(talk: Talk) -> None:
+    talk.say(Order(1, "x", {}), Serve(), Order(2, "x", {"id": "own"}), Order(3, "x", {"id": "another"}))
+    talk.say(Order(4, "dance", {}), Stop(1))
+    assert await converse(Servant(), talk.channel) == 0
+    assert [await talk.hear() for _ in range(5)] == [
+        Answer(1, None),
+        Serving(),
+        Answer(2, {"value": {"id": "own"}, "error": ""}),
+        Answer(3, None),
+        Answer(4, {"value": None, "error": "it does not dance"}),
+    ]
+
+
+async def test_a_role_that_takes_no_orders_leaves_them_to_others(talk: Talk) -> None:
+    talk.say(Serve(), Order(1, "x", {}), Stop(1))
+    assert await converse(FakeRole(), talk.channel) == 0
+    assert [await talk.hear() for _ in range(2)] == [Serving(), Answer(1, None)]
 
 
 @pytest.mark.parametrize("end", [Drain(1), Stop(1)])

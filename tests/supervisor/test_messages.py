@@ -11,6 +11,7 @@ from roost.supervisor.messages import (
     Failed,
     Frame,
     FromChild,
+    Order,
     Raised,
     Ready,
     Serve,
@@ -38,6 +39,7 @@ SETTINGS = Settings(app="/a/app.py", data="/a/.roost", vars={"LIST": [1, 2.5, {"
         Drain(3.5, replaced=True),
         Stop(0),
         Ask(4),
+        Order(5, "restore", {"id": "ab", "commit": 7}),
     ],
 )
 def test_what_the_supervisor_says_arrives_as_it_was(message: ToChild) -> None:
