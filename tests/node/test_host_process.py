@@ -19,10 +19,13 @@ import msgspec
 import pytest
 
 from roost.config import Assets, Settings, Tls
-from roost.errors import AppLoadError, ConfigurationError, DataDirectoryError
+from roost.errors import AppLoadError, ConfigurationError, DataDirectoryError, InvalidArgumentError
+from roost.ids import IdSpace
 from roost.limits import Limits
+from roost.link.directory import LocalDirectory
 from roost.node.gateway_process import GatewayProcess
 from roost.node.host_process import HostProcess
+from roost.node.process import ANOTHERS
 from roost.supervisor.messages import Raised, Sockets, Start
 
 APP = """
@@ -172,3 +175,32 @@ def test_what_cannot_be_prepared_is_an_error_before_anything_is_opened(settings:
         with socket.create_server(("127.0.0.1", 0)) as listening, pytest.raises(ConfigurationError, match="/nowhere"):
             role(Start("host", 0, gone, sockets, listening=listening.fileno()))
     assert not Path(settings.data).exists()
+
+
+async def test_an_order_about_an_object_ends_its_life_and_takes_it_back(settings: Settings, sockets: Sockets) -> None:
+    settings = msgspec.structs.replace(settings, limits=Limits())
+    async with served(settings, sockets) as (host, _, port):
+        await get(f"http://127.0.0.1:{port}/?name=ada")
+        ada = IdSpace("C", "C").from_name("ada")
+        about = {"binding": "C", "id": str(ada)}
+        place = host._host.activations.places[ada.key]
+        first = place.activation
+        number = host.obey("restore", {**about, "commit": 0})
+        assert number > 0
+        assert first.ended
+        assert (await get(f"http://127.0.0.1:{port}/?name=ada"))[0] == 200
+        assert host.obey("end_life", about) is None
+        with pytest.raises(InvalidArgumentError, match="does not take the order 'dance'"):
+            host.obey("dance", about)
+
+
+async def test_an_order_about_an_object_of_another_host_is_left_to_that_one(
+    settings: Settings, sockets: Sockets
+) -> None:
+    settings = msgspec.structs.replace(settings, hosts=2)
+    async with served(settings, sockets) as (host, _, _):
+        owner = LocalDirectory(range(2)).owner
+        ids = [IdSpace("C", "C").from_name(str(n)) for n in range(20)]
+        other = next(one for one in ids if owner(one.key) == 1)
+        arguments = {"binding": "C", "id": str(other), "commit": 0}
+        assert host.obey("restore", arguments) is ANOTHERS
