@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import random
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,24 @@ def test_any_range_is_read(fd: int) -> None:
         at, size = chance.randrange(len(CONTENT)), chance.choice((5, 64, 5000, 2_000_000))
         assert blocks.read(at, size) == CONTENT[at : at + size]
     assert blocks.read(len(CONTENT) + 5, 10) == b""
+
+
+def test_threads_do_not_disturb_each_other(fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roost.storage.blocks._WINDOW", 8192)
+    blocks = Blocks(fd)
+
+    def reads(seed: int) -> bool:
+        chance = random.Random(seed)
+        places = [(chance.randrange(len(CONTENT) - 3000), chance.randrange(1, 3000)) for _ in range(3000)]
+        return all(blocks.read(at, size) == CONTENT[at : at + size] for at, size in places)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(reads, range(4))) == [True] * 4
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_mark_is_found_wherever_it_lies(fd: int) -> None:

@@ -13,23 +13,23 @@ _WINDOW = 1024 * 1024
 
 
 class Blocks:
-    """The bytes of an open file. What the disk cannot read reads as zeros, which no checksum takes for data."""
+    """The bytes of an open file, for any thread. What the disk cannot read reads as zeros, which no checksum takes for
+    data."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self.size = os.fstat(fd).st_size
-        self._start = 0
-        self._window = b""
+        self._window = 0, b""
+        """Where the bytes begin that were read last, and these: replaced as one."""
 
     def read(self, offset: int, length: int) -> bytes:
         """Some bytes; fewer at the end of the file."""
-        at = offset - self._start
-        if at < 0 or at + length > len(self._window):
+        start, window = self._window
+        if offset < start or offset + length > start + len(window):
             if length > _WINDOW // 2:
                 return self._load(offset, length)
-            self._start, at = offset, 0
-            self._window = self._load(offset, _WINDOW)
-        return self._window[at : at + length]
+            start, window = self._window = offset, self._load(offset, _WINDOW)
+        return window[offset - start : offset - start + length]
 
     def find(self, mark: bytes, start: int) -> int:
         """Where `mark` occurs first at or behind `start`; -1 where it does not."""

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
@@ -91,7 +92,16 @@ def sync_object(path: Path, pages: Collection[int]) -> None:
         os.close(fd)
 
 
+def names_of(paths: Iterable[Path]) -> list[list[Path]]:
+    """The directories that hold the names of objects' files: their own, then those of these, up to that of all."""
+    levels: list[set[Path]] = [set(), set(), set()]
+    for path in paths:
+        for level, parent in zip(levels, path.parents, strict=False):
+            level.add(parent)
+    return [sorted(level) for level in levels]
+
+
 def sync_names(paths: Iterable[Path]) -> None:
-    """Make the names of objects' files durable, up to the directory that holds all objects."""
-    for parent in sorted({parent for path in paths for parent in list(path.parents)[:3]}):
-        sync_directory(parent)
+    """Make the names of objects' files durable."""
+    for directory in itertools.chain.from_iterable(names_of(paths)):
+        sync_directory(directory)
