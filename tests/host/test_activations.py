@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from roost.errors import InvalidArgumentError, ObjectResetError, StorageError, UnknownBindingError
 from roost.host import activations
+from roost.host.app import app_of_classes
 from roost.host.host import Host
+from roost.ids import ObjectId
 from roost.link import frames
 from roost.link.frames import ObjectRef
 from roost.objects.activation import Activation
@@ -19,6 +21,7 @@ from roost.objects.durable_object import DurableObject
 from roost.objects.web_socket_pair import WebSocketPair
 from roost.request import Request
 from roost.response import Response
+from roost.storage.store import HostStore
 
 from .parts import HandClock
 from .scripted import ScriptedGateway, host_of, settle
@@ -250,3 +253,100 @@ async def test_a_taker_of_an_answer_that_fails_does_not_keep_the_place(tmp_path:
         assert place.requests == 0
         assert host.activations.all_answered() is None
         place.activation = None
+
+
+# -- alarms ------------------------------------------------------------------------------------------------------------
+
+
+class Bell(DurableObject):
+    """Rings."""
+
+    rung: ClassVar[list[tuple[str | None, int]]] = []
+
+    async def fetch(self, request: Any) -> Response:
+        await self.ctx.storage.set_alarm(int(request.query["at"]))
+        return Response("set")
+
+    async def alarm(self, info: Any) -> None:
+        self.rung.append((self.ctx.id.name, info.scheduled_time))
+
+
+@asynccontextmanager
+async def bells(tmp_path: Path) -> AsyncIterator[tuple[Host, ScriptedGateway, HandClock]]:
+    async def ring(request: Any, env: Any) -> Any:
+        return await env.BELL.get_by_name(request.query["bell"]).fetch(request)
+
+    Bell.rung.clear()
+    clock = HandClock()
+    store = HostStore(tmp_path, clock=clock)
+    host = Host(app_of_classes(Bell, entrypoint=ring), store, clock=clock)
+    await host.start()
+    try:
+        yield host, ScriptedGateway(host).roll(), clock
+    finally:
+        await host.drain()
+        await host.close()
+        store.close()
+
+
+async def rung(count: int) -> None:
+    while len(Bell.rung) < count:  # noqa: ASYNC110 - the write becomes durable on the journal's thread
+        await asyncio.sleep(0)
+
+
+async def test_an_alarm_rings_an_object_that_is_awake_and_one_that_sleeps(tmp_path: Path) -> None:
+    async with bells(tmp_path) as (host, gateway, clock):
+        await gateway.request("/?bell=a&at=1010000")
+        clock.advance(9.9)
+        await settle()
+        assert Bell.rung == []
+        clock.advance(0.1)
+        await rung(1)
+        await gateway.request("/?bell=b&at=1090000")
+        clock.advance(40)
+        assert host.activations.places == {}
+        clock.advance(41)
+        await rung(2)
+        assert Bell.rung == [("a", 1_010_000), ("b", 1_090_000)]
+
+
+async def test_who_rings_is_told_whether_that_woke_the_object(tmp_path: Path) -> None:
+    async with bells(tmp_path) as (host, _, _):
+        over: list[bool] = []
+        one = host.env.BELL.id_from_name("a")
+        assert host.activations.ring(one, over.append)
+        assert not host.activations.ring(one, over.append)
+        while len(over) < 2:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+        assert over == [True, True]
+
+
+async def test_an_object_that_is_rung_by_its_id_alone_has_its_name_from_its_file(tmp_path: Path) -> None:
+    async with bells(tmp_path) as (host, gateway, clock):
+        await gateway.request("/?bell=a&at=5000000")
+        clock.advance(40)
+        assert host.activations.places == {}
+        nameless = ObjectId(host.env.BELL.id_from_name("a").key, "BELL")
+        host.activations.ring(nameless, lambda done: None)
+        (place,) = host.activations.places.values()
+        assert place.object_id.name == "a"
+
+
+async def test_nothing_is_rung_on_a_host_that_has_stopped(tmp_path: Path) -> None:
+    async with bells(tmp_path) as (host, _, _):
+        over: list[bool] = []
+        one = host.env.BELL.id_from_name("a")
+        await host.drain()
+        assert not host.activations.ring(one, over.append)
+        assert over == [False]
+        assert host.activations.places == {}
+
+
+async def test_nothing_is_rung_while_a_host_drains(tmp_path: Path) -> None:
+    async with bells(tmp_path) as (host, gateway, clock):
+        await gateway.request("/?bell=a&at=1010000")
+        draining = asyncio.create_task(host.drain())
+        await settle()
+        clock.advance(20)
+        await draining
+        assert Bell.rung == []

@@ -130,6 +130,7 @@ class Parts:
         self.observer.subscribe(None, lambda name, facts: self.happened.append((name, facts)))
         self.agenda = HandAgenda()
         self.objects = HandObjects(self.agenda)
+        self.crowded = False
         agenda: Source = self.agenda
         objects: Objects = self.objects
         self.alarms = AlarmClock(
@@ -140,6 +141,7 @@ class Parts:
             limits=limits or Limits(),
             observer=self.observer,
             owns=owns,
+            crowded=lambda: self.crowded,
             jitter=lambda: 0.0,
         )
 
@@ -315,6 +317,22 @@ async def test_one_turn_of_the_loop_rings_a_few_and_lets_others_in() -> None:
     assert 0 < len(parts.objects.rung) < 20
     await settle()
     assert len(parts.objects.rung) == 50
+
+
+async def test_while_the_storage_is_crowded_they_ring_one_after_the_other_and_all_at_last() -> None:
+    parts = Parts()
+    parts.objects.at_once = parts.crowded = True
+    await parts.note(*((str(number), number) for number in range(20)))
+    await parts.started()
+    assert parts.objects.names() == ["0"]
+    for rung in range(2, 11):
+        parts.clock.advance(0.0101)
+        await settle()
+        assert len(parts.objects.rung) == rung
+    parts.crowded = False
+    parts.clock.advance(0.0101)
+    await settle()
+    assert len(parts.objects.rung) == 20
 
 
 async def test_those_that_never_end_block_nobody() -> None:

@@ -11,6 +11,8 @@
 #  (5) The alarms of classes that the app does not have stay in the agenda. They are reported once, at the start.
 #  (6) While others wait for their turn, an object that was woken for its alarm goes to sleep as soon as it is over with
 #      it: a hundred thousand alarms at once need the memory of a few hundred objects.
+#  (7) While the storage is crowded, one object is rung every `CROWDED_SECONDS`, and no more: alarms come late then, but
+#      neither memory nor descriptors run out, and nobody waits for ever.
 """The alarm clock of a host."""
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ LINGERS_SECONDS = 10.0
 RINGS_PER_TURN = 8
 RETRY_SECONDS_MAX = 1_024.0
 STALE_SECONDS = 0.01
+CROWDED_SECONDS = 0.01
 JITTER = 0.25
 
 
@@ -82,7 +85,7 @@ class AlarmsView(msgspec.Struct, kw_only=True):
 
 
 class AlarmClock:
-    """Belongs to the host's loop. `owns` tells which keys are this host's."""
+    """Belongs to the host's loop. `owns` tells which keys are this host's, `crowded` whether its storage is."""
 
     def __init__(
         self,
@@ -94,6 +97,7 @@ class AlarmClock:
         limits: Limits,
         observer: Observer,
         owns: Callable[[bytes], bool] = lambda key: True,
+        crowded: Callable[[], bool] = lambda: False,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._agenda = agenda
@@ -103,6 +107,8 @@ class AlarmClock:
         self._limits = limits
         self._observer = observer
         self._owns = owns
+        self._crowded = crowded
+        self._slow_until = 0.0
         self._jitter = jitter
         self._ringing: dict[bytes, _Ringing] = {}  # in the order in which they began
         self._lingering: dict[bytes, _Ringing] = {}
@@ -170,9 +176,19 @@ class AlarmClock:
         self._look_again(self._seconds_to_wait())
 
     def _take(self) -> Entry | None:
-        if len(self._ringing) >= self._limits.alarms_ringing_max:
+        if len(self._ringing) >= self._limits.alarms_ringing_max or self._slowed():
             return None
         return self._agenda.take(self._clock.now_ms())
+
+    def _slowed(self) -> bool:
+        """Whether the storage is crowded, and somebody was rung just now."""
+        if not self._crowded():
+            return False
+        now = self._clock.monotonic()
+        if now < self._slow_until:
+            return True
+        self._slow_until = now + CROWDED_SECONDS
+        return False
 
     def _let_linger(self) -> None:
         before = self._clock.monotonic() - LINGERS_SECONDS
@@ -187,7 +203,10 @@ class AlarmClock:
             oldest = next(iter(self._ringing.values()))
             return max(oldest.since + LINGERS_SECONDS - self._clock.monotonic(), 0.0)
         first = self._agenda.first()
-        return None if first is None else max(first - self._clock.now_ms(), 0) / 1000
+        if first is None:
+            return None
+        slowed = self._slow_until - self._clock.monotonic() if self._crowded() else 0.0
+        return max((first - self._clock.now_ms()) / 1000, slowed, 0.0)
 
     def _look_again(self, seconds: float | None) -> None:
         if seconds is None or not self._running:

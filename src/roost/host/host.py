@@ -61,6 +61,10 @@ class Store(Protocol):
     def agenda(self) -> Source:
         """When which object is to be rung."""
 
+    @property
+    def crowded(self) -> bool:
+        """Whether work in other objects should be put off."""
+
     def open(self, object_id: ObjectId) -> ObjectStorage: ...
 
 
@@ -129,6 +133,7 @@ class Host:
             limits=limits,
             observer=self.observer,
             owns=lambda key: owners.owner(key) == number,
+            crowded=lambda: store.crowded,
         )
         self._serve_app(owners, bindings or {}, assets)
         self._watch()

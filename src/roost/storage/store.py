@@ -433,6 +433,12 @@ class HostStore:
         writer.close()
 
     @property
+    def crowded(self) -> bool:
+        """Whether more files are open than should be, because the disk does not keep up with their checkpoints. Who can
+        put off work in other objects should."""
+        return len(self._writers) > self._open_max
+
+    @property
     def open_databases(self) -> int:
         """How many files are open now."""
         return len(self._writers)
