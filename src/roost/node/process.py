@@ -13,6 +13,7 @@ import setproctitle
 
 from roost.errors import AppLoadError, ConfigurationError, LinkError, RoostError, StorageError
 from roost.node.channel import ORPHAN_SPARE_SECONDS, ORPHANED, Channel, take_standard_input
+from roost.node.garbage import keep_what_is_there, look_rarely
 from roost.node.logs import log_to_stderr
 from roost.node.raised import raised_from
 from roost.supervisor.messages import (
@@ -73,6 +74,7 @@ def main() -> int:
     name = f"{start.role} {start.number}"
     setproctitle.setproctitle(f"roost: {name}")
     log_to_stderr(name, start.settings.log_level)
+    look_rarely()
     return run(start, channel)
 
 
@@ -84,6 +86,7 @@ def run(start: Start, channel: Channel) -> int:
     except (RoostError, OSError) as error:
         channel.say(failed_from(error))
         return 1
+    keep_what_is_there()
     channel.say(Ready())
     with channel.leaving_when_orphaned(ORPHANED.seconds + ORPHAN_SPARE_SECONDS):
         return run_on_loop(converse(role, channel))
