@@ -251,9 +251,7 @@ def test_a_history_at_random_agrees_with_a_dict(
 # -- what is durable ---------------------------------------------------------------------------------------------------
 
 
-def test_a_crash_loses_nothing_that_the_journal_still_has(
-    make_store: MakeStore, space: IdSpace, tmp_path: Path
-) -> None:
+def test_a_crash_loses_nothing_that_is_in_the_journal(make_store: MakeStore, space: IdSpace, tmp_path: Path) -> None:
     store = make_store()
     for due, one in enumerate(ids(space, 3), 1):
         storage = store.open(one)
