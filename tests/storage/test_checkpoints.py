@@ -15,6 +15,7 @@ import pytest
 from roost.errors import StorageError, StorageFullError
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
+from roost.storage import checkpoints
 from roost.storage.database import Database
 from roost.storage.log import MemoryLog
 from roost.storage.object_storage import ObjectStorage
@@ -81,10 +82,10 @@ def test_a_turn_waits_while_the_log_is_emptied(
     monkeypatch.setattr(Database, "move_pages", slow)
     commit(storage, b"1")
     log.pending()[0].succeed()
-    checkpoints: Any = store_of(storage)._checkpoints
-    while not checkpoints._moving:
-        step = next(iter(checkpoints._steps))
-        checkpoints._follow(step, step.result.result())
+    making: Any = store_of(storage)._checkpoints
+    while not making._moving:
+        step = next(iter(making._steps))
+        making._follow(step, step.result.result())
     begun.set()
     storage.get("a")
     order.append("read")
@@ -118,6 +119,7 @@ def test_an_object_that_waits_for_its_checkpoint_is_not_held_up(
 def test_one_that_finds_no_room_is_tried_again_later(
     storage: ObjectStorage, log: MemoryLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str
 ) -> None:
+    monkeypatch.setattr(checkpoints, "_RETRY_SECONDS", 0.0)
     real = getattr(Database, step)
     tries: list[int] = []
 

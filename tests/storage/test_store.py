@@ -16,10 +16,12 @@ import pytest
 from roost.errors import DataDirectoryError, StorageError, StorageFullError
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
+from roost.storage.database import Database
 from roost.storage.files import ScriptedFiles
 from roost.storage.log import MemoryLog
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.store import HostStore
+from roost.storage.writer import Writer
 
 MakeStore = Callable[..., HostStore]
 
@@ -382,3 +384,51 @@ def test_no_more_files_are_open_than_the_process_may_have(
         put(store.open(space.from_name(f"room {number}")), "a", b"1")
         store.settle()
     assert store.open_databases == 6
+
+
+def test_closing_many_files_takes_a_few_at_a_time(make_store: MakeStore, space: IdSpace, log: MemoryLog) -> None:
+    """However many are open beyond the limit, a look at them costs a few steps."""
+    store = make_store(log=log, limits=Limits(open_databases_max=5))
+    handles = [store.open(space.from_name(f"room {number}")) for number in range(120)]
+    for handle in handles:
+        put(handle, "a", b"1")
+    assert store.open_databases == 120  # nothing is durable yet
+    asked: list[Writer] = []
+    may_checkpoint = Writer.may_checkpoint
+
+    def counted(writer: Writer) -> bool:
+        asked.append(writer)
+        return may_checkpoint(writer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Writer, "may_checkpoint", counted)
+        store.settle()
+    assert store.open_databases == 5
+    assert len(asked) < 120 * 40
+    assert [handle.get("a") for handle in handles] == [b"1"] * 120
+
+
+def test_files_that_cannot_be_brought_up_to_date_keep_no_others_open(
+    make_store: MakeStore, space: IdSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(limits=Limits(open_databases_max=3))
+    write_pages = Database.write_pages
+    stuck = {store.path(space.from_name(f"stuck {number}")) for number in range(20)}
+
+    def refusing(database: Database, mark: int) -> None:
+        if database.path in stuck:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        write_pages(database, mark)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "write_pages", refusing)
+        for kind in ("stuck", "free"):
+            for number in range(20):
+                put(store.open(space.from_name(f"{kind} {number}")), "a", b"1")
+                store.settle()
+        for _ in range(5):
+            store._make_room()
+            store.settle()
+        assert store.open_databases <= len(stuck) + 3
+    store.close()
+    assert make_store().recovered.objects == 0

@@ -6,7 +6,7 @@
 #      wants the database waits for that, and only then: so one object's log is emptied at a time, when no turn has its
 #      database open and every commit is durable.
 #  (3) A checkpoint that found no room loses nothing: the journal keeps what it would have let go of, and it is tried
-#      again when the object commits next.
+#      again when the object commits next, though not at once.
 #  (4) When a file cannot be synced, nobody knows what is on the disk: the file is not used again in this process. The
 #      journal still has everything, and the next start mends it.
 """The threads that make checkpoints."""
@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -26,6 +27,7 @@ from roost.storage.writer import Writer
 logger = logging.getLogger("roost.storage")
 
 _WRITE_THREADS = 2
+_RETRY_SECONDS = 1.0
 
 
 class _Step(msgspec.Struct, eq=False):
@@ -130,6 +132,7 @@ class Checkpoints:
 
     def _end(self, writer: Writer, succeeded: bool) -> None:
         writer.checkpointing = False
+        writer.retry_at = 0.0 if succeeded else time.monotonic() + _RETRY_SECONDS
         if succeeded:
             self._finished(writer)
         for then in self._afterwards.pop(writer, []):
@@ -160,7 +163,8 @@ def _write(writer: Writer, number: int, mark: int) -> bool:
     try:
         writer.database.write_pages(mark)
     except OSError as error:
-        logger.warning("%s could not be brought up to date: %s", writer.database.path, error)
+        if not writer.retry_at:  # else it was said before
+            logger.warning("%s could not be brought up to date: %s", writer.database.path, error)
         return False
     try:
         writer.sync(number)

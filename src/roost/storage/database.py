@@ -59,7 +59,6 @@ class Database:
         self._template = template
         self._size_pages_max = size_pages_max
         self._file_fd = -1
-        self._named = False  # durably, in this life
         self._checked_pages_max = checked_pages_max
         self._frames = 0  # in the write-ahead log, as of the last commit
         self._written = 0  # of these, how many the file holds
@@ -75,6 +74,7 @@ class Database:
         """The size of the database after the last commit."""
         self.born = self._ready_file()
         """Whether there was ever a commit."""
+        self._named = self.born  # a file that holds a commit got its name before
         self.closed = False
         self._wal = memory_wal.begin(str(self.path))
         self.connection = self._connect()

@@ -55,6 +55,7 @@ from roost.storage.writer import Writer
 logger = logging.getLogger("roost.storage")
 
 _CHECKPOINT_BYTES_LEAST = 256 * 1024  # of one object, however many are open
+_LEAVING_MAX = 16  # files that get a checkpoint at a time, so that they can be closed
 _CROWDED = 4  # times the bytes at which a checkpoint is due, in a write-ahead log that could not be emptied
 _DESCRIPTORS = 2  # of an open file: SQLite's, and one to write and sync it
 _DESCRIPTORS_OF_OTHERS = 200
@@ -98,6 +99,8 @@ class HostStore:
         """The open files, those used last at the end."""
         self._resting: OrderedDict[bytes, Writer] = OrderedDict()
         """Those of objects that sleep."""
+        self._leaving: set[Writer] = set()
+        """Those that are closed when their checkpoint is over, unless they are used before."""
         self._open_max = min(limits.open_databases_max, _affordable())
         self._checkpoint_bytes = limits.checkpoint_bytes
         self._template = Template()
@@ -199,6 +202,7 @@ class HostStore:
         if writer is not None:
             self._writers.move_to_end(key)
             self._resting.pop(key, None)
+            self._leaving.discard(writer)
             if writer.name is None:
                 writer.name = object_id.name
             return writer
@@ -382,7 +386,7 @@ class HostStore:
             self.post(lambda: self._relieve(writer))
         elif wal_bytes >= self._checkpoint_bytes:
             self._checkpoints.begin(writer)
-        elif len(self._writers) > self._open_max or len(self._resting) > self._limits.resting_databases_max:
+        elif self._excessive:
             self._make_room()
 
     def _bring_up_to_date(self, keys: set[bytes]) -> None:
@@ -399,14 +403,18 @@ class HostStore:
         self._close_some(self._writers, self._open_max)
 
     def _close_some(self, writers: OrderedDict[bytes, Writer], allowed: int) -> None:
-        excess = max(len(writers) - allowed, 0)
-        for writer in list(itertools.islice(writers.values(), excess)):
-            if not writer.may_checkpoint():
+        """Close what there is too much of, those used longest ago first; a few at a time, however much it is."""
+        self._leaving = {writer for writer in self._leaving if writer.checkpointing}  # the others' have failed
+        excess = len(writers) - allowed - len(self._leaving)
+        for writer in list(itertools.islice(writers.values(), len(self._leaving) + min(max(excess, 0), _LEAVING_MAX))):
+            if writer in self._leaving or len(self._leaving) >= _LEAVING_MAX:
                 continue
-            if writer.up_to_date:
+            if writer.may_checkpoint() and writer.up_to_date:
                 self._drop(writer)
+            elif writer.may_checkpoint() and self._checkpoints.begin(writer):
+                self._leaving.add(writer)
             else:
-                self._checkpoints.begin(writer)
+                writers.move_to_end(writer.key)  # something is under way: it is not one used longest ago
 
     def _share_out(self) -> None:
         """How much each open file may have before it gets a checkpoint."""
@@ -414,7 +422,17 @@ class HostStore:
         self._checkpoint_bytes = min(self._limits.checkpoint_bytes, max(share, _CHECKPOINT_BYTES_LEAST))
 
     def _checkpointed(self, writer: Writer) -> None:
+        if writer in self._leaving and writer.up_to_date and writer.may_checkpoint():
+            self._drop(writer)
+            self._make_room()
+            return
+        self._leaving.discard(writer)
         self._settled(writer)  # what was committed meanwhile may want the next one
+
+    @property
+    def _excessive(self) -> bool:
+        """Whether more files are open than should be."""
+        return len(self._writers) > self._open_max or len(self._resting) > self._limits.resting_databases_max
 
     def _relieve(self, writer: Writer) -> None:
         """Empty the write-ahead log of an object that commits without a pause; holds up all others for a moment."""
@@ -429,6 +447,7 @@ class HostStore:
     def _drop(self, writer: Writer) -> None:
         del self._writers[writer.key]
         self._resting.pop(writer.key, None)
+        self._leaving.discard(writer)
         self._share_out()
         writer.close()
 
@@ -498,6 +517,7 @@ class HostStore:
             writer.undo(writer.database.mark)
             writer.in_turn = False
             if not writer.up_to_date:
+                writer.retry_at = 0.0
                 self._checkpoints.begin(writer)
         self.settle()
         self._checkpoints.close()

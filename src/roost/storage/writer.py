@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -84,6 +85,8 @@ class Writer:
         self.in_turn = False
         """Whether a turn has the database open."""
         self.checkpointing = False
+        self.retry_at = 0.0
+        """Before when no checkpoint is tried, after one that failed; 0 after one that did not."""
         self.due = 0
         """Up to which commit the file is wanted to hold everything, durably, as soon as possible."""
         self.was_reset = False
@@ -285,7 +288,9 @@ class Writer:
 
     def has_news(self) -> bool:
         """Whether there are durable commits that the file does not hold, and they may be written into it now."""
-        return self.checkpointed != self.durable and not self.checkpointing and self.failure is None
+        if self.checkpointed == self.durable or self.checkpointing or self.failure is not None:
+            return False
+        return not self.retry_at or time.monotonic() >= self.retry_at
 
     def may_checkpoint(self) -> bool:
         """Whether the file may be closed, or its write-ahead log emptied: nobody is at work on it."""
