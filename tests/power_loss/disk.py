@@ -240,6 +240,8 @@ class Disk:
         return os.path.dirname(self._below(changed)) == directory
 
     def _settle(self, certain: list[Event]) -> None:
+        if certain:
+            certain = _with_what_they_rest_on(certain, self._pending)
         for event in certain:
             _rename(event, self._names, self._directories, self._made, self._below)
         settled = set(certain)
@@ -266,6 +268,16 @@ class Disk:
         files = {id(file): file for file in (*self._now.values(), *self._names.values())}
         changes = [event for file in files.values() for event in file.pending]
         return sorted([*changes, *self._pending], key=lambda event: event.number)
+
+
+def _with_what_they_rest_on(certain: list[Event], pending: list[Event]) -> list[Event]:
+    """These, and the earlier changes of the same names: a name in one directory may come from another one."""
+    found, paths = set(certain), {path for event in certain for path in touched(event)}
+    for event in reversed(pending):
+        if event in found or (event.number < max(certain).number and touched(event) & paths):
+            found.add(event)
+            paths |= touched(event)
+    return sorted(found)
 
 
 def _leads_to(path: str, directories: set[str]) -> bool:

@@ -1,7 +1,7 @@
-"""A program whose disk fails it: `lied_to.py DIRECTORY WHEN OPERATION WHAT HOW ERRNO TIMES`; tells as JSON what came of it.
+"""A program whose disk fails it: `lied_to.py DIRECTORY WHEN OPERATION WHAT HOW ERRNO TIMES`; tells what came of it.
 
 Two objects hold something that was confirmed. Then the disk has a fault: WHEN the first of them commits, is brought up
-to date (`checkpoint`), or is opened; WHAT is its `file`, its `wal`, its `sums`, or the `journal`. The second one works
+to date (`checkpoint`), or is opened; WHAT is its `file`, its `sums`, or the `journal`. The second one works
 meanwhile. Then the disk is healed, and both go on; in the end the process is killed.
 """
 
@@ -12,14 +12,13 @@ import sys
 from pathlib import Path
 
 import msgspec
+from tests.power_loss.faults import Fault, fault, heal
 
 from roost.errors import StorageError
 from roost.ids import IdSpace
 from roost.limits import Limits
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.store import HostStore
-
-from tests.power_loss.faults import Fault, fault, heal
 
 VICTIM, OTHER, THIRD = (IdSpace("ROOM", "secret").from_name(name) for name in ("victim", "other", "third"))
 LIMITS = Limits(journal_segment_bytes=64 * 1024, open_databases_max=2)
@@ -45,7 +44,6 @@ class Process:
         self.patterns = {
             "journal": "*/journal-*",
             "file": f"*/{VICTIM.key.hex()}.sqlite",
-            "wal": f"*/{VICTIM.key.hex()}.sqlite-wal",
             "sums": f"*/{VICTIM.key.hex()}.sums",
         }
 
@@ -88,9 +86,7 @@ class Process:
         if after == OK:
             after = self.commit(victim, "after")
         other_after = self.commit(self._store.open(OTHER), "after")
-        return Outcome(
-            attempt, meanwhile, after, other_after, faults, self._kept[VICTIM.key], self._kept[OTHER.key]
-        )
+        return Outcome(attempt, meanwhile, after, other_after, faults, self._kept[VICTIM.key], self._kept[OTHER.key])
 
     def _attempt(self, when: str, victim: ObjectStorage) -> str:
         if when == "commit":

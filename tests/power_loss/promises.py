@@ -55,8 +55,13 @@ class Promised(msgspec.Struct, frozen=True):
 
     states: tuple[tuple[int, str], ...]
     """Number and digest; the first is the confirmed one."""
-    commit: int = 0
-    """The highest number of a commit that was confirmed."""
+    commits: frozenset[int] = frozenset()
+    """The numbers of all commits that were confirmed."""
+
+    @property
+    def commit(self) -> int:
+        """The highest number of a commit that was confirmed."""
+        return max(self.commits, default=0)
 
 
 _NOTHING = Promised(((0, digest({})),))
@@ -79,13 +84,13 @@ class Promises:
         return Promises({**self.objects, mark.object: _with(self.of(mark.object), mark)})
 
     def fingerprint(self) -> bytes:
-        return msgspec.json.encode(sorted(self.objects.items()))
+        return msgspec.json.encode([(number, one.states, one.commit) for number, one in sorted(self.objects.items())])
 
 
 def _with(promised: Promised, mark: Mark) -> Promised:
     if mark.kind == "commit":
-        return Promised((*promised.states, (mark.number, mark.contents)), promised.commit)
+        return Promised((*promised.states, (mark.number, mark.contents)), promised.commits)
     if mark.kind == "found":
-        return Promised(((mark.number, mark.contents),), promised.commit)
+        return Promised(((mark.number, mark.contents),), promised.commits)
     first = next(at for at, (number, _) in enumerate(promised.states) if number == mark.number)
-    return Promised(promised.states[first:], max(promised.commit, mark.commit))
+    return Promised(promised.states[first:], promised.commits | ({mark.commit} if mark.commit else set()))

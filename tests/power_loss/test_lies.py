@@ -1,4 +1,4 @@
-"""The disk fails or lies: each time an error with a name, for the objects concerned and no others, and nothing is lost."""
+"""The disk fails or lies: each time an error with a name, for the objects concerned alone, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
+from roost.storage.quarantine import Quarantine
 from roost.storage.store import HostStore
 
 from .lied_to import LIMITS, OTHER, VICTIM, Outcome
@@ -36,7 +37,7 @@ class Lie(NamedTuple):
         return f"{self.when}-{self.operation}-{self.what}-{error}"
 
 
-FULL, BROKEN = "StorageFullError", "StorageError"
+FULL, BROKEN, CORRUPT = "StorageFullError", "StorageError", "StorageCorruptError"
 LIES = [
     # The journal concerns all objects of a host.
     Lie("commit", "write", "journal", "FAIL", errno.ENOSPC, FULL, times=1),
@@ -44,13 +45,16 @@ LIES = [
     Lie("commit", "write", "journal", "FAIL", errno.EIO, BROKEN, BROKEN, BROKEN, BROKEN),
     Lie("commit", "sync", "journal", "FAIL", errno.EIO, BROKEN, BROKEN, BROKEN, BROKEN),
     # All else concerns one.
-    Lie("commit", "write", "wal", "FAIL", errno.ENOSPC, FULL),
-    Lie("commit", "write", "wal", "FAIL", errno.EIO, BROKEN),
-    Lie("commit", "write", "wal", "SHORT", 0, OK),
-    Lie("commit", "read", "wal", "FAIL", errno.EIO, BROKEN, after=BROKEN),
     Lie("checkpoint", "write", "file", "FAIL", errno.ENOSPC, OK),
     Lie("checkpoint", "write", "file", "FAIL", errno.EIO, OK),
     Lie("checkpoint", "sync", "file", "FAIL", errno.EIO, BROKEN, after=BROKEN),
+    Lie("checkpoint", "write", "sums", "FAIL", errno.ENOSPC, OK),
+    Lie("checkpoint", "write", "sums", "FAIL", errno.EIO, OK),
+    Lie("checkpoint", "write", "sums", "SHORT", 0, OK),
+    Lie("checkpoint", "sync", "sums", "FAIL", errno.EIO, OK),
+    Lie("open", "read", "sums", "FAIL", errno.EIO, OK),
+    Lie("open", "read", "sums", "ROT", 0, OK),
+    Lie("open", "read", "file", "ROT", 0, CORRUPT, after=CORRUPT),
     Lie("open", "read", "file", "FAIL", errno.EIO, BROKEN),
     Lie("open", "read", "file", "SHORT", 0, OK),
     Lie("open", "open", "file", "FAIL", errno.EACCES, BROKEN),
@@ -65,6 +69,9 @@ def test_a_fault_has_a_name_and_harms_only_whom_it_concerns(recording: Recording
     assert outcome.faults > 0, "the fault was never met"
     steps = (outcome.attempt, outcome.other, outcome.after, outcome.other_after)
     assert tuple(step.partition(":")[0] for step in steps) == lie[5:9], f"{outcome}\n{done.stderr}"
+    if lie.after == CORRUPT:
+        assert [case.key for case in Quarantine(recording.root).cases()] == [VICTIM.key.hex()]
+        Quarantine(recording.root).lift(VICTIM.key)
     everything_confirmed_is_there(recording, outcome)
 
 

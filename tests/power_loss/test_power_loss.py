@@ -34,9 +34,9 @@ def test_the_record_leads_to_exactly_what_is_on_the_disk(recording: Recording, s
 def test_everything_promised_survives_a_power_failure(recording: Recording, base: Path, seed: int) -> None:
     work(recording, seed)
     recovering = Recovering(base / "recovered")
-    recovering.check_all(Crashes(recording, seed, chance_of_point=0.07, random_per_point=3, exhaustive=True))
+    recovering.check_all(Crashes(recording, seed, chance_of_point=0.03, random_per_point=3, exhaustive=True))
     print(f"{recovering.checked} states recovered")
-    assert recovering.checked > 300
+    assert recovering.checked > 100
 
 
 def test_a_power_failure_during_recovery_breaks_no_promise(
@@ -44,13 +44,14 @@ def test_a_power_failure_during_recovery_breaks_no_promise(
 ) -> None:
     work(recording, seed)
     recovering = Recovering(base / "recovered")
-    for number, crash in enumerate(some_crashes(recording, seed, 6)):
+    for number, crash in enumerate(some_crashes(recording, seed, 4)):
         again = recovered_on_the_record(crash, base / f"again-{number}", shim)
-        recovering.check_all(Crashes(again, seed, promises=crash.promises, chance_of_point=0.2))
+        recovering.check_all(Crashes(again, seed, promises=crash.promises, chance_of_point=0.1))
     print(f"{recovering.checked} states recovered")
-    assert recovering.checked > 100
+    assert recovering.checked > 30
 
 
+SEED = 22
 MUTANTS = {
     "the journal": "*/journal-*",
     "the names of the journal's segments": "*/hosts/0",
@@ -61,13 +62,19 @@ MUTANTS = {
     "the name of a binding's directory": "*/objects",
     "the names in the data directory": "*/data",
     "the file with the format": "*/format*",
+    "checksums": "*.sums",
+    "the agenda of alarms": "*/agenda.sqlite*",
+    "an archive": "*/archives/*.new",
+    "the names of archives": "*/history/archives",
+    "the plan of a restore": "*/restores/*",
+    "the name of the plan of a restore": "*/restores",
 }
 
 
 @pytest.mark.parametrize("forgotten", MUTANTS)
 def test_a_sync_that_is_missing_is_found(recording: Recording, base: Path, forgotten: str) -> None:
     """Judges the judge: as if the code did not sync something, with a seed that is known to show it."""
-    work(recording, 1, forget=MUTANTS[forgotten])
-    crashes = Crashes(recording, 1, chance_of_point=0.3, manners=(False, True))
+    work(recording, SEED, forget=MUTANTS[forgotten])
+    crashes = Crashes(recording, SEED, chance_of_point=0.3, manners=(False, True))
     with pytest.raises(BrokenPromiseError):
-        Recovering(base / "recovered").check_all(crashes)
+        Recovering(base / "recovered").check_all(crashes, deeply_each=2)

@@ -99,13 +99,22 @@ def _compared(fd: int, sums_fd: int, pages_max: int | None) -> Iterator[tuple[in
     if pages_max is not None:
         blocks = min(blocks, -(-pages_max // PAGES_PER_BLOCK))
     for number in range(blocks):
-        block = _unpacked(read_fully(sums_fd, BLOCK_BYTES, number * BLOCK_BYTES), number)
+        block = _readable_block(sums_fd, number)
         first = number * PAGES_PER_BLOCK + 1
         known = [first + at for at, one in enumerate(block) if one]
         if pages_max is not None:
             known = [page for page in known if page <= pages_max]
         found = dict(_sums_of(fd, known))
         yield from ((page, block[page - first], found.get(page, 0)) for page in known)
+
+
+def _readable_block(sums_fd: int, number: int) -> Block:
+    """A block; one that the disk cannot read says nothing, and does not keep anybody from the file."""
+    try:
+        return _unpacked(read_fully(sums_fd, BLOCK_BYTES, number * BLOCK_BYTES), number)
+    except OSError as error:
+        logger.warning("checksums cannot be read, so their pages go unchecked: %s", error)
+        return [0] * PAGES_PER_BLOCK
 
 
 def _keep(file: Path, fd: int, pages: Collection[int], name_too: bool) -> None:
