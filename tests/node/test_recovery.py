@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from roost.errors import DataDirectoryError
+from roost.history.object_history import ObjectHistory
 from roost.ids import IdSpace
 from roost.node.recovery import recover
 from roost.storage.store import HostStore
@@ -37,3 +39,16 @@ def test_a_host_that_runs_is_not_disturbed(tmp_path: Path) -> None:
     with pytest.raises(DataDirectoryError, match="in use"):
         recover(tmp_path, 1)
     store.close()
+
+
+@pytest.mark.parametrize("kind", ["clean", "killed"])
+def test_a_directory_of_an_older_version_is_upgraded_and_its_history_begins(tmp_path: Path, kind: str) -> None:
+    fixture = Path(__file__).parents[1] / "storage" / "fixtures" / f"format-1-{kind}.tar.xz"
+    with tarfile.open(fixture) as archive:
+        archive.extractall(tmp_path, filter="tar")
+    recover(tmp_path, 1)
+    room = IdSpace("ROOM", "ROOM").from_name("room 1-0")
+    store = HostStore(tmp_path, 0)
+    assert store.open(room).get("turn") is not None
+    store.close()
+    assert ObjectHistory(tmp_path, room).versions()

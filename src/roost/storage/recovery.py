@@ -36,12 +36,14 @@ class Recovered(msgspec.Struct, frozen=True):
     commits: int
 
 
-def recover_all(directory: Path | str) -> Recovered:
+def recover_all(directory: Path | str, *, upgrade: Callable[[DataDirectory], None] | None = None) -> Recovered:
     """Recover the journals of every host that ever ran in this data directory, whatever their number was.
 
-    For the start of a system, before any host runs. Raises DataDirectoryError when one of them is running.
+    For the start of a system, before any host runs. What was in the journals stays in settled segments, for the
+    history. `upgrade` brings a directory of the format before this one up to date. Raises DataDirectoryError when a
+    host is running.
     """
-    layout = DataDirectory(directory)
+    layout = DataDirectory(directory, upgrade)
     locks = [layout.slot(number) for number in layout.slots()]
     try:
         done = [recover_slot(layout, lock.path, replay=into_agenda(lock.path)) for lock in locks]
