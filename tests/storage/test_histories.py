@@ -6,6 +6,7 @@ import random
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,10 @@ class StandingClock(SystemClock):
 class Room:
     """One object: its present state, and every state that a crash may leave."""
 
-    def __init__(self, object_id: ObjectId, storage: ObjectStorage) -> None:
+    def __init__(self, object_id: ObjectId, storage: ObjectStorage, confirmed: dict[bytes, set[int]]) -> None:
         self.object_id = object_id
+        self.confirmed = confirmed.setdefault(object_id.key, set())
+        """The numbers of all its commits that were confirmed, in all lives."""
         self.storage = storage
         self.present: State = {}
         self.committed: State = {}
@@ -60,10 +63,48 @@ class Room:
 
         def told(error: StorageError | None) -> None:
             assert error is None
+            self.confirmed.add(number)
             while any(later is state for later in self.possible[1:]):
                 self.possible.pop(0)
 
-        self.storage.commit(told)
+        number = self.storage.commit(told)
+
+
+class Shelf:
+    """A keeper that a history makes slow, or fail; it notes which commits of whom it was given."""
+
+    def __init__(self, kept: dict[bytes, set[int]]) -> None:
+        self.kept = kept
+        self.fails = False
+        self.slow = False
+        self.waiting: list[Callable[[], None]] = []
+
+    def keep(self, segment: Path, done: Callable[[bool], None]) -> None:
+        if self.fails:
+            done(False)
+        elif self.slow:
+            self.waiting.append(lambda: self._keep(segment, done))
+        else:
+            self._keep(segment, done)
+
+    def _keep(self, segment: Path, done: Callable[[bool], None]) -> None:
+        reader = SegmentReader(segment)
+        assert reader.settled
+        for entry in reader.entries():
+            for content in reader.contents(entry):
+                self.kept.setdefault(content.key, set()).add(content.commit)
+        reader.close()
+        done(True)
+
+    def catch_up(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for keep in waiting:
+            keep()
+
+    def adopt(self, data: Path) -> None: ...
+
+    def close(self) -> None:
+        self.waiting.clear()
 
 
 class Histories(RuleBasedStateMachine):
@@ -75,13 +116,16 @@ class Histories(RuleBasedStateMachine):
         self.chance = random.Random(seed)
         self.base = Path(tempfile.mkdtemp(prefix="roost-histories-"))
         self.lives = 0
+        self.kept: dict[bytes, set[int]] = {}
+        self.confirmed: dict[bytes, set[int]] = {}
         self.open(self.base / "0", [{} for _ in IDS])
 
     def open(self, directory: Path, states: list[State]) -> None:
         self.directory = directory
         self.files = ScriptedFiles()
-        self.store = HostStore(directory, limits=LIMITS, files=self.files, clock=self.clock)
-        self.rooms = [Room(object_id, self.store.open(object_id)) for object_id in IDS]
+        self.shelf = Shelf(self.kept)
+        self.store = HostStore(directory, limits=LIMITS, files=self.files, clock=self.clock, keeper=self.shelf)
+        self.rooms = [Room(object_id, self.store.open(object_id), self.confirmed) for object_id in IDS]
         for room, state in zip(self.rooms, states, strict=True):
             room.present, room.committed, room.possible = dict(state), state, [state]
 
@@ -164,6 +208,46 @@ class Histories(RuleBasedStateMachine):
                 writer.database.move_pages()
 
     @rule()
+    def half_a_checkpoint(self) -> None:
+        """Pages of durable commits were written, and the process died before the file was synced."""
+        for writer in self.store._writers.values():
+            if not writer.checkpointing:
+                writer.database.write_pages(writer.database.durable_mark)
+
+    @rule()
+    def the_keeper_fails(self) -> None:
+        self.shelf.fails = True
+
+    @rule()
+    def the_keeper_is_slow(self) -> None:
+        self.shelf.fails, self.shelf.slow = False, True
+
+    @rule()
+    def the_keeper_catches_up(self) -> None:
+        self.shelf.fails = self.shelf.slow = False
+        self.shelf.catch_up()
+
+    @precondition(lambda self: self.files.held.is_set())
+    @rule()
+    def recovery_is_over(self) -> None:
+        self.store.wait_until_recovered()
+
+    @precondition(lambda self: self.files.held.is_set())
+    @rule()
+    def nothing_confirmed_is_lost_to_the_keeper(self) -> None:
+        """Every commit is in what was kept, or in a segment that is still there."""
+        self.store.settle()
+        there: dict[bytes, set[int]] = {}
+        for path in segment_paths(self.directory / "hosts" / "0"):
+            reader = SegmentReader(path)
+            for entry in reader.entries() if reader.sequence else []:
+                for content in reader.contents(entry):
+                    there.setdefault(content.key, set()).add(content.commit)
+            reader.close()
+        for key, commits in self.confirmed.items():
+            assert commits <= self.kept.get(key, set()) | there.get(key, set())
+
+    @rule()
     def hold_the_disk(self) -> None:
         self.files.held.clear()
 
@@ -202,13 +286,21 @@ class Histories(RuleBasedStateMachine):
             check_integrity(room.storage)
 
     def stand_still(self) -> None:
-        """Wait until no thread changes anything: it is idle, or waits for the disk that we hold."""
-        self.store._checkpoints.wait()
-        log: Any = self.store._log
-        while log._settled != log._position:
-            if not self.files.held.is_set() and "roost-journal" in self.files.waiting:
-                return
+        """Wait until no thread changes anything: each is idle, or waits for the disk that we hold."""
+        while not self.is_still():
             time.sleep(0.0005)
+
+    def is_still(self) -> bool:
+        log: Any = self.store._log
+        waiting = set() if self.files.held.is_set() else set(self.files.waiting)
+        making = [step for step in list(self.store._checkpoints._steps) if step.result and not step.result.done()]
+        held_up = sum(name.startswith("roost-checkpoint") for name in waiting)
+        recovery = self.store._recovery
+        return (
+            (log._settled == log._position or "roost-journal" in waiting)
+            and len(making) == held_up
+            and (recovery is None or recovery.done or recovery._resting or "roost-recovery" in waiting)
+        )
 
     def damage(self, copy: Path, durable: int) -> None:
         """What a power failure may do: lose the unsynced end of the journal, and tear files that it can mend."""
