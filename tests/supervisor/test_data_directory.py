@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +118,16 @@ def test_hosts_that_a_killed_supervisor_left_are_seen(tmp_path: Path) -> None:
             fcntl.flock(held, fcntl.LOCK_EX)
             assert directory.busy_hosts() == [1]
         assert directory.busy_hosts() == []
+
+
+def test_everything_is_for_nobody_but_the_user(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        directory = claim(tmp_path / "data")
+        directory.make_sockets()
+        directory.prepare_for(2, lambda path, hosts: None)
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "data", *(tmp_path / "data").rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+    directory.close()

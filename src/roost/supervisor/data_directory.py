@@ -51,7 +51,7 @@ class DataDirectory:
             if len(os.fsencode(self.path)) + len(_LONGEST_SOCKET) <= SOCKET_PATH_BYTES_MAX:
                 return Sockets(str(run))
             self._elsewhere = Path(tempfile.mkdtemp(prefix="roost-"))
-            (run / _ELSEWHERE).write_text(str(self._elsewhere))
+            _write_private(run / _ELSEWHERE, str(self._elsewhere).encode())
         return Sockets(str(self._elsewhere))
 
     def hosts_before(self) -> int | None:
@@ -78,10 +78,7 @@ class DataDirectory:
         path = self.path / "processes.json"
         new = path.with_suffix(".new")
         with _translated(path):
-            with open(new, "wb") as file:
-                file.write(msgspec.json.encode(Processes(hosts)))
-                file.flush()
-                os.fsync(file.fileno())
+            _write_private(new, msgspec.json.encode(Processes(hosts)))
             new.replace(path)
 
     def busy_hosts(self) -> list[int]:
@@ -111,10 +108,10 @@ def claim(path: str | os.PathLike[str]) -> DataDirectory:
     """
     directory = Path(path)
     with _translated(directory):
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         ignore = directory / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("# Made by roost: data does not belong into version control.\n*\n")
+            _write_private(ignore, b"# Made by roost: data does not belong into version control.\n*\n")
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -133,6 +130,15 @@ def claim(path: str | os.PathLike[str]) -> DataDirectory:
         os.close(lock)
         raise
     return DataDirectory(directory, lock)
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Write a file that nobody but its user can read, durably."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def find_sockets(path: str | os.PathLike[str]) -> Sockets:
