@@ -64,7 +64,7 @@ class DataDirectory:
     def format(self) -> str:
         """The format that the directory says it has; empty when it is new."""
         try:
-            return (self.path / "format").read_text().strip()[:20]
+            return (self.path / "format").read_text(errors="replace").strip()[:20]
         except FileNotFoundError:
             return ""
 

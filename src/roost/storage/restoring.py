@@ -28,6 +28,7 @@ from roost.storage.layout import make_private
 from roost.storage.record import PAGE_BYTES, Record
 from roost.storage.restores import Restore
 from roost.storage.rewinder import Rewinder, State
+from roost.storage.sums import keep_sums, remove_sums
 from roost.storage.template import BORN, Template
 
 logger = logging.getLogger("roost.storage")
@@ -105,10 +106,14 @@ def build(
 def place(built: Built, path: Path) -> None:
     """Let the built file take the place of the object's, durably."""
     make_private(path.parent)
-    for suffix in ("-wal", ".sums"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    path.with_suffix(".sums").unlink(missing_ok=True)
+    path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
+    remove_sums(path)
     os.rename(built.file, path)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        keep_sums(path, fd, range(1, built.record.size_pages + 1), name_too=False)
+    finally:
+        os.close(fd)
     for parent in list(path.parents)[:3]:
         sync_directory(parent)
 
