@@ -65,6 +65,8 @@ class Ring(msgspec.Struct, eq=False):
 
     over: Callable[[bool], None] | None
     size: int = 0
+    again: str | None = None
+    """An alarm that was given up, by its name, and is to be set again before the others run."""
 
     def end(self, done: bool) -> None:
         """Call `over`, unless it was called."""

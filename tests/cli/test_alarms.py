@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from roost.cli import alarms as alarms_command
 from roost.cli.alarms import moment, render, until
 from roost.cli.main import main
 from roost.ids import IdSpace
 from roost.node.alarm_list import AlarmList, GivenUp, NextAlarm
 from roost.storage.agenda_file import AgendaFile, Changes
-from roost.storage.agenda_reader import NAME
+from roost.storage.agenda_reader import NAME, Failed
 from roost.storage.agenda_window import Entry
 
 NOW = 1_795_000_000_000
@@ -77,3 +78,41 @@ def test_an_agenda_that_cannot_be_read_is_an_error(tmp_path: Path, capsys: pytes
     (tmp_path / "hosts" / "0" / NAME).write_bytes(b"no database" * 1_000)
     assert main(["alarms", "--data", str(tmp_path)]) == 2
     assert NAME in capsys.readouterr().err.replace("\n", "")
+
+
+def with_failed(data: Path) -> None:
+    lobby = IdSpace("ROOM", "ROOM").from_name("lobby")
+    (data / "objects" / "ROOM").mkdir(parents=True)
+    file = AgendaFile(data / "hosts" / "0", complete=True)
+    file.write(Changes(failed=[Failed(lobby.key, "ROOM", "lobby", key, 1, 2, "ValueError: no") for key in ("", "x")]))
+    file.close()
+
+
+def test_only_what_has_failed_can_be_told_to_ring_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_failed(tmp_path)
+    assert main(["alarms", "--data", str(tmp_path), "--retry", "ROOM:hall"]) == 2
+    assert "ROOM:hall has no failed alarm;" in capsys.readouterr().err
+    assert main(["alarms", "--data", str(tmp_path), "--retry", "ROOM:lobby", "--key", "y"]) == 2
+    assert "no failed alarm with the key 'y'" in capsys.readouterr().err
+    assert main(["alarms", "--data", str(tmp_path), "--key", "y"]) == 2
+    assert "--key names an alarm for --retry ID" in capsys.readouterr().err
+    assert main(["alarms", "--data", str(tmp_path), "--retry", "ROOM:lobby"]) == 2
+    assert "no roost runs on the data directory" in capsys.readouterr().err
+
+
+def test_the_failed_alarms_of_an_object_are_told_to_ring_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_failed(tmp_path)
+    given: list[tuple[str, str]] = []
+
+    async def order(data: Path, what: str, arguments: dict[str, str]) -> None:
+        given.append((what, arguments["alarm"]))
+
+    monkeypatch.setattr(alarms_command, "order", order)
+    assert main(["alarms", "--data", str(tmp_path), "--retry", "ROOM:lobby"]) == 0
+    assert sorted(given) == [("retry_alarm", ""), ("retry_alarm", "x")]
+    assert sorted(capsys.readouterr().out.splitlines()) == ["the alarm 'x' rings again", "the alarm rings again"]
+    given.clear()
+    assert main(["alarms", "--data", str(tmp_path), "--retry", "ROOM:lobby", "--key", "x"]) == 0
+    assert given == [("retry_alarm", "x")]

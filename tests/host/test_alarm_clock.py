@@ -42,6 +42,7 @@ class HandAgenda:
         self.entries: dict[bytes, Entry] = {}
         self.taken: dict[bytes, Entry] = {}
         self.counted: dict[str, int] = {}
+        self.forgiven: list[tuple[bytes, str]] = []
         self.on_change: Callable[[], None] = lambda: None
         self.started = self.stopped = False
 
@@ -79,6 +80,9 @@ class HandAgenda:
     def release(self, key: bytes) -> None:
         self.entries[key] = self.taken.pop(key)
 
+    def forgive(self, key: bytes, alarm: str) -> None:
+        self.forgiven.append((key, alarm))
+
     def defer(self, key: bytes, at: int, tries: int) -> None:
         entry = self.taken.pop(key)
         if entry.due is not None:
@@ -91,13 +95,15 @@ class HandObjects:
     def __init__(self, agenda: HandAgenda) -> None:
         self._agenda = agenda
         self.rung: list[ObjectId] = []
+        self.again: list[str | None] = []
         self.under_way: dict[bytes, Callable[[bool], None]] = {}
         self.slept: list[bytes] = []
         self.at_once = False
         self.awake: set[bytes] = set()
 
-    def ring(self, object_id: ObjectId, over: Callable[[bool], None]) -> bool:
+    def ring(self, object_id: ObjectId, over: Callable[[bool], None], *, again: str | None = None) -> bool:
         self.rung.append(object_id)
+        self.again.append(again)
         assert object_id.key not in self.under_way, "no object is rung a second time while it is rung"
         self.under_way[object_id.key] = over
         if self.at_once:
@@ -427,3 +433,15 @@ async def test_the_view_tells_what_comes_next() -> None:
     assert (parts.alarms.view().next, parts.alarms.view().ringing) == (None, 0)
     await parts.note(("a", START + 5_000), ("b", START + 4_000))
     assert parts.alarms.view().next == START + 4_000
+
+
+async def test_an_alarm_that_was_given_up_is_listed_until_it_has_rung_again() -> None:
+    parts = await Parts().started()
+    one = object_id("a")
+    parts.alarms.retry(one, "nightly")
+    assert (parts.objects.again, parts.agenda.forgiven) == (["nightly"], [])
+    parts.objects.lost(one)
+    assert parts.agenda.forgiven == []
+    parts.alarms.retry(one, "nightly")
+    parts.objects.done(one)
+    assert parts.agenda.forgiven == [(one.key, "nightly")]

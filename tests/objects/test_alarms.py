@@ -732,3 +732,25 @@ async def test_a_database_that_cannot_be_read_is_rung_for_again(
     monkeypatch.undo()
     await room.wake()
     assert room.over == [False, True]
+
+
+async def test_an_alarm_that_was_given_up_can_be_told_to_ring_again_with_all_its_retries(live: MakeHarness) -> None:
+    room = Room(live, limits=Limits(alarm_retries_max=0), env={"alarm": failing(ValueError("no"))})
+    await room.set(1, key="a")
+    room.tick(1)
+    await room.wake()
+    assert [failed.name for failed in room.failed] == ["a"]
+    del room.env["alarm"]
+    room.harness.deliver(Ring(room._over, again="a"))
+    await room.settle()
+    assert room.over == [True, True]
+    assert room.log[-1].startswith("alarm a retry 0 of ")
+    assert await room.ask(lambda self: self.ctx.storage.list_failed_alarms()) == []
+
+
+async def test_to_ring_an_alarm_again_that_was_not_given_up_does_nothing(live: MakeHarness) -> None:
+    room = Room(live)
+    await room.ask(lambda self: self.ctx.storage.put("a", 1))
+    room.harness.deliver(Ring(room._over, again="a"))
+    await room.settle()
+    assert (room.over, [line for line in room.log if "alarm" in line]) == ([True], [])

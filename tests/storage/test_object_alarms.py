@@ -263,6 +263,37 @@ def test_one_that_is_given_up_is_listed_and_told_once_durable(life: Life) -> Non
     assert failed.key == "x"
 
 
+def given_up(life: Life, name: str = "x") -> None:
+    life.set(NOW, name)
+    life.end_turn()
+    life.begin()
+    life.alarms.give_up("LookupError: no")
+    life.end_turn()
+
+
+def test_one_that_was_given_up_can_be_set_again_and_is_not_listed_then(life: Life) -> None:
+    given_up(life)
+    life.clock.ms += 9
+    assert life.alarms.set_again("x")
+    life.end_turn()
+    assert (life.alarms.get("x"), life.alarms.failed(), life.told[-1]) == (NOW + 9, [], NOW + 9)
+    assert life.begin().retries == 0
+
+
+def test_what_was_not_given_up_cannot_be_set_again(life: Life) -> None:
+    assert not life.alarms.set_again("x")
+    assert not life.storage.dirty
+
+
+def test_one_that_was_given_up_and_set_since_stays_as_it_is_set(life: Life) -> None:
+    given_up(life)
+    life.set(NOW + 50, "x")
+    life.end_turn()
+    assert life.alarms.set_again("x")
+    life.end_turn()
+    assert (life.alarms.get("x"), life.alarms.failed()) == (NOW + 50, [])
+
+
 def test_one_that_was_set_anew_is_not_listed_as_failed(life: Life) -> None:
     life.set(NOW)
     life.begin()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -11,30 +13,62 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from roost.cli.moment import shown
+from roost.cli.object_name import object_of
 from roost.cli.options import App, Data, data_of
 from roost.cli.ps import duration, table
 from roost.clock import SystemClock
+from roost.errors import InvalidArgumentError
 from roost.node.alarm_list import AlarmList, GivenUp, NextAlarm, read_alarms
+from roost.storage.agenda_file import FAILED_MAX
+from roost.supervisor.control_socket import order
 
 
 def alarms(
     app: App = None,
     data: Data = None,
-    count: Annotated[
-        int, typer.Option("--next", metavar="N", min=0, help="Objects to show, those that ring next.")
-    ] = 20,
+    count: Annotated[int, typer.Option("--next", metavar="N", min=0, help="Show so many objects.")] = 20,
     failed: Annotated[int, typer.Option(metavar="N", min=0, help="Failed alarms to show, the latest.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    retry: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Let the failed alarms of this object ring again: BINDING:name, or its id."),
+    ] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="With --retry: the alarm of this key alone.")] = None,
 ) -> None:
     """Show which objects ring next, and which alarms have failed.
 
-    Whether roost runs or not: what its hosts wrote down is read. No object is woken by it.
+    Whether roost runs or not: what its hosts wrote down is read, and no object is woken. With --retry, alarms that have
+    failed ring again.
     """
-    found = read_alarms(data_of(app, data), count=count, failed=failed)
+    where = data_of(app, data)
+    if retry is not None:
+        for alarm in ring_again(where, retry, key):
+            sys.stdout.write(f"{alarm} rings again\n")
+        return
+    if key is not None:
+        raise InvalidArgumentError("--key names an alarm for --retry ID")
+    found = read_alarms(where, count=count, failed=failed)
     if json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
     else:
         Console(highlight=False).print(render(found, SystemClock().now_ms()))
+
+
+def ring_again(data: Path, name: str, key: str | None) -> list[str]:
+    """Have the failed alarms of an object ring, or the one of that key; their names.
+
+    Raises InvalidArgumentError when there is none, NotRunningError when no roost runs there.
+    """
+    one = object_of(name, data)
+    lost = [lost for lost in read_alarms(data, count=0, failed=FAILED_MAX).failed if lost.id == str(one)]
+    keys = list(dict.fromkeys(lost.key for lost in lost if key is None or lost.key == key))
+    if not keys:
+        which = "no failed alarm" if key is None else f"no failed alarm with the key {key!r}"
+        raise InvalidArgumentError(f"{name} has {which}; `roost alarms` lists them")
+    for again in keys:
+        arguments = {"binding": one.binding, "id": str(one), "alarm": again or ""}
+        asyncio.run(order(data, "retry_alarm", arguments))
+    return ["the alarm" if again is None else f"the alarm {again!r}" for again in keys]
 
 
 def render(found: AlarmList, now_ms: int) -> RenderableType:

@@ -234,8 +234,9 @@ class Activations:
 
         self.deliver(place, Fetch(request, replied, failed, size))
 
-    def ring(self, object_id: ObjectId, over: Callable[[bool], None]) -> bool:
-        """Have the object run its alarms that are due; whether that woke it. `over` is called once; see `Ring`."""
+    def ring(self, object_id: ObjectId, over: Callable[[bool], None], *, again: str | None = None) -> bool:
+        """Have the object run its alarms that are due; whether that woke it. `over` is called once, and `again` is an
+        alarm that was given up; see `Ring`."""
         if self.closed:
             over(False)
             return False
@@ -243,7 +244,7 @@ class Activations:
         if place.object_id.name is None:
             place.object_id.name = object_id.name
         asleep = place.activation is None
-        self.deliver(place, Ring(over))
+        self.deliver(place, Ring(over, again=again))
         self.release(place)
         return asleep
 

@@ -55,12 +55,13 @@ class Source(Protocol):
     def held(self, key: bytes) -> Entry: ...
     def release(self, key: bytes) -> None: ...
     def defer(self, key: bytes, at: int, tries: int) -> None: ...
+    def forgive(self, key: bytes, alarm: str) -> None: ...
 
 
 class Objects(Protocol):
     """The host's objects, as the clock needs them; see `roost.host.activations`."""
 
-    def ring(self, object_id: ObjectId, over: Callable[[bool], None]) -> bool:
+    def ring(self, object_id: ObjectId, over: Callable[[bool], None], *, again: str | None = None) -> bool:
         """Have the object run what is due; whether it was woken by that. `over` is called once."""
 
     def hibernate(self, key: bytes) -> None:
@@ -215,6 +216,16 @@ class AlarmClock:
             self._look_soon()
         else:
             self._timer = self._clock.call_later(min(seconds, TICK_SECONDS), self._look)
+
+    def retry(self, object_id: ObjectId, alarm: str) -> None:
+        """Somebody wants an alarm that was given up to be set again: it rings now. An object that knows nothing of it
+        does nothing."""
+
+        def over(done: bool) -> None:
+            if done:
+                self._agenda.forgive(object_id.key, alarm)
+
+        self._objects.ring(object_id, over, again=alarm)
 
     # -- ringing -------------------------------------------------------------------------------------------------------
 

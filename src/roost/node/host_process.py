@@ -98,7 +98,8 @@ class HostProcess:
 
     def obey(self, what: str, arguments: dict[str, Any]) -> Any:
         """`restore`: the object's present life ends, and its next one begins with what it held after `commit`; the
-        number of the commit that does it. `end_life`: its present life ends."""
+        number of the commit that does it. `end_life`: its present life ends. `retry_alarm`: its `alarm` that was given
+        up rings again."""
         object_id = ObjectId(bytes.fromhex(arguments["id"]), arguments["binding"])
         if not self._owns(object_id.key):
             return ANOTHERS
@@ -112,6 +113,9 @@ class HostProcess:
         if what == "end_life":
             self._host.end_life(object_id, "it was asked to begin anew")
             begin_restore(self._store, object_id)
+            return None
+        if what == "retry_alarm":
+            self._host.alarms.retry(object_id, arguments["alarm"])
             return None
         raise InvalidArgumentError(f"a host does not take the order {what!r}")
 

@@ -65,11 +65,14 @@ class Alarms:
         """Something may be due: run what is, or, while a run is under way, when that is over."""
         if ring not in self._rings:
             self._rings.append(ring)
-        if self._task is None:
-            try:
+        try:
+            if ring.again is not None:
+                self._stored.set_again(ring.again)
+                ring.again = None
+            if self._task is None:
                 self._begin_next()
-            except StorageError:
-                assert self._activation.doom is not None, "a storage that fails ends the life"
+        except StorageError:
+            assert self._activation.doom is not None, "a storage that fails ends the life"
 
     def _begin_next(self) -> None:
         handler = self._activation.delivery.handlers.alarm

@@ -47,6 +47,7 @@ _ADD_FAILED = "INSERT INTO _roost_failed_alarms VALUES (?, ?, ?, ?)"
 _TRIM_FAILED = """
     DELETE FROM _roost_failed_alarms WHERE rowid <= (SELECT max(rowid) FROM _roost_failed_alarms) - ?
 """
+_FORGET_FAILED = "DELETE FROM _roost_failed_alarms WHERE name = ?"
 _FAILED = "SELECT name, scheduled, failed_at, error FROM _roost_failed_alarms ORDER BY rowid"
 
 
@@ -151,6 +152,14 @@ def add_failed(connection: apsw.Connection, failed: FailedAlarm) -> None:
     connection.execute(_FAILED_TABLE)
     connection.execute(_ADD_FAILED, (failed.name, failed.scheduled, failed.failed_at, failed.error))
     connection.execute(_TRIM_FAILED, (FAILED_KEPT,))
+
+
+def set_again(connection: apsw.Connection, name: str, due: int) -> bool:
+    """Set an alarm that was given up, unless it was set since, and forget that it was."""
+    if get(connection, name) is None:
+        put(connection, name, due)
+    connection.execute(_FORGET_FAILED, (name,))
+    return True
 
 
 def failed(connection: apsw.Connection) -> list[FailedAlarm]:

@@ -76,6 +76,15 @@ class ObjectAlarms:
         self._storage.rows_written += 1
         self._write(lambda connection: alarms.put(connection, name, due), confirmed=confirmed)
 
+    def set_again(self, name: str) -> bool:
+        """Let an alarm that was given up ring now; false when none of that name was. One that was set since is left as
+        it is, and the other is not listed any more."""
+        if all(one.name != name for one in self.failed()):
+            return False
+        now = self._storage.now_ms()
+        self._storage.rows_written += 1
+        return self._write(lambda connection: alarms.set_again(connection, name, now), confirmed=False)
+
     def _is_set(self, found: Alarm, due: int) -> bool:
         if found.retries or self._is_running(found):
             return False

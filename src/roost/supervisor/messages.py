@@ -101,7 +101,8 @@ class Ask(msgspec.Struct, frozen=True, tag="ask"):
 
 
 class Order(msgspec.Struct, frozen=True, tag="order"):
-    """Something that the host of an object is to do: `restore`, with `binding`, `id` and `commit`, or `end_life`."""
+    """Something that the host of an object is to do: `restore`, with `binding`, `id` and `commit`, `end_life`, or
+    `retry_alarm`, with `alarm`."""
 
     number: int
     what: str

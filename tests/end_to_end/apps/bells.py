@@ -24,6 +24,10 @@ def write_down(line: str) -> None:
         witness.write(f"{line}\n".encode())
 
 
+def mended() -> bool:
+    return os.path.exists(os.environ["BELLS_WITNESS"] + ".mended")
+
+
 class Bell(DurableObject):
     async def fetch(self, request: Any) -> Response:
         if request.path == "/set":
@@ -38,14 +42,14 @@ class Bell(DurableObject):
     async def alarm(self, info: Any) -> None:
         told = {"bell": self.ctx.id.name, "at": now_ms(), "due": await self.ctx.storage.get("set"), "pid": os.getpid()}
         write_down(json.dumps(told))
-        if str(self.ctx.id.name).startswith("fails"):
+        if str(self.ctx.id.name).startswith("fails") and not mended():
             raise ValueError("it is cracked")
         if str(self.ctx.id.name).startswith("hangs"):
             await asyncio.Event().wait()
         await self.ctx.storage.put("rung", [*await self.ctx.storage.get("rung", []), told["at"]])
 
 
-async def fetch(request: Any, env: Any) -> Response:
+async def fetch(request: Any, env: Any) -> Any:
     if request.path == "/set_many":
         count, first, within = (int(request.query[name]) for name in ("count", "in", "within"))
         answers = await asyncio.gather(
