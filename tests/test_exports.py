@@ -9,6 +9,7 @@ import roost
 
 PUBLIC = {
     "AlarmInfo",
+    "Cursor",
     "DurableObject",
     "DurableObjectAbort",
     "DurableObjectState",
@@ -21,6 +22,7 @@ PUBLIC = {
     "Request",
     "Response",
     "ShutdownInfo",
+    "Storage",
     "Stub",
     "Transaction",
     "WebSocket",

@@ -44,6 +44,8 @@ from roost.objects.write_behind import WriteBehind
 from roost.request import Request
 from roost.response import Response
 from roost.storage.alarms import FailedAlarm
+from roost.storage.cursor import Cursor
+from roost.storage.storage import Storage
 from roost.storage.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlarmInfo",
+    "Cursor",
     "DurableObject",
     "DurableObjectAbort",
     "DurableObjectState",
@@ -63,6 +66,7 @@ __all__ = [
     "Request",
     "Response",
     "ShutdownInfo",
+    "Storage",
     "Stub",
     "Transaction",
     "WebSocket",

@@ -136,6 +136,68 @@ async def test_delete_all_leaves_nothing(storage: Storage) -> None:
     assert await storage.list() == {}
 
 
+async def test_reverse_turns_the_order_and_not_the_bounds_and_contradicting_bounds_give_nothing(
+    storage: Storage,
+) -> None:
+    await storage.put({"a": 1, "b": 2})
+    await storage.put({"c": 3, "\U00010000": 4})
+    await storage.put("\uffff", 5)
+    assert list(await storage.list(start="b", end="\uffff", reverse=True)) == ["c", "b"]
+    assert list(await storage.list(start_after="c")) == ["\uffff", "\U00010000"]  # by bytes of UTF-8, not of UTF-16
+    contradicting: list[dict[str, Any]] = [
+        {"start": "c", "end": "a"},
+        {"start": "b", "end": "b"},
+        {"prefix": "a", "start": "b"},
+    ]
+    for bounds in contradicting:
+        assert await storage.list(**bounds) == {}
+
+
+async def test_options_of_the_platform_are_accepted_and_change_nothing(storage: Storage) -> None:
+    options: dict[str, Any] = {"allow_concurrency": True, "no_cache": True}
+    await storage.put("a", None, **options)
+    await storage.put({"b": None}, allow_unconfirmed=True, **options)
+    assert await storage.get("a", 7, **options) is None
+    assert await storage.get(["a", "b"], **options) == {"a": None, "b": None}
+    assert await storage.list(**options) == {"a": None, "b": None}
+    assert await storage.delete("a", **options) is True
+    await storage.delete_all(allow_unconfirmed=True, allow_concurrency=True)
+
+
+async def test_a_put_that_nobody_awaits_is_as_safe_as_one_that_is(storage: Storage, handle: ObjectStorage) -> None:
+    storage.put("a", 1)
+    assert handle.dirty
+    handle.commit(lambda error: None)
+    assert await storage.get("a") == 1
+
+
+async def test_delete_all_discards_what_the_turn_wrote_and_confirms_in_any_case(
+    storage: Storage, handle: ObjectStorage
+) -> None:
+    await storage.put("a", 1, allow_unconfirmed=True)
+    await storage.delete_all(allow_unconfirmed=True)
+    assert handle.confirmed or not handle.dirty
+    assert await storage.list() == {}
+    with pytest.raises(InvalidStateError, match="inside a transaction"):
+        await storage.transaction(storage.delete_all)
+    with pytest.raises(InvalidStateError, match="inside a transaction"):
+        storage.transaction_sync(lambda: storage.delete_all() and None)
+
+
+async def test_statements_inside_a_transaction_belong_to_it(storage: Storage) -> None:
+    storage.sql.exec("CREATE TABLE t (x)")
+
+    async def fails() -> None:
+        storage.sql.exec("INSERT INTO t VALUES (1)")
+        storage.kv.put("k", 1)
+        raise KeyError("no")
+
+    with pytest.raises(KeyError):
+        await storage.transaction(fails)
+    assert storage.sql.exec("SELECT * FROM t").to_array() == []
+    assert storage.kv.get("k") is None
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -271,13 +333,13 @@ async def test_each_kind_of_function_has_its_transaction(storage: Storage) -> No
         storage.put("a", 1)
 
     with pytest.raises(WrongTypeError, match="for a plain one use transaction_sync"):
-        await storage.transaction(lambda: storage.kv.put("a", 1))  # type: ignore[arg-type]
+        await storage.transaction(lambda: storage.kv.put("a", 1))
     with pytest.raises(WrongTypeError, match="for an async one use transaction"):
         await storage.transaction_sync(asynchronous)
     with pytest.raises(WrongTypeError, match="this one returned an awaitable"):
         await storage.transaction_sync(lambda: asynchronous())
     with pytest.raises(WrongTypeError, match="transaction takes an async function, got NoneType"):
-        await storage.transaction(None)  # type: ignore[arg-type]
+        await storage.transaction(None)
     assert await storage.list() == {}
 
 
