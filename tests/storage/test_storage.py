@@ -333,13 +333,13 @@ async def test_each_kind_of_function_has_its_transaction(storage: Storage) -> No
         storage.put("a", 1)
 
     with pytest.raises(WrongTypeError, match="for a plain one use transaction_sync"):
-        await storage.transaction(lambda: storage.kv.put("a", 1))
+        await storage.transaction(lambda: storage.kv.put("a", 1))  # type: ignore[arg-type]
     with pytest.raises(WrongTypeError, match="for an async one use transaction"):
         await storage.transaction_sync(asynchronous)
     with pytest.raises(WrongTypeError, match="this one returned an awaitable"):
         await storage.transaction_sync(lambda: asynchronous())
     with pytest.raises(WrongTypeError, match="transaction takes an async function, got NoneType"):
-        await storage.transaction(None)
+        await storage.transaction(None)  # type: ignore[arg-type]
     assert await storage.list() == {}
 
 
