@@ -85,10 +85,13 @@ class Database:
     def exists(path: Path) -> bool:
         """Whether there is a file of an object that ever committed."""
         try:
-            with path.open("rb") as file:
-                return is_born(file.read(100))
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
+        try:
+            return is_born(os.pread(fd, 100, 0))
+        finally:
+            os.close(fd)
 
     @staticmethod
     def check_absence(path: Path, template: Template) -> None:
@@ -136,8 +139,8 @@ class Database:
         """Watches over users' statements, from the first one on this connection on."""
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=memory_wal.NAME)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        for setting in (*_SETTINGS, f"max_page_count={self._size_pages_max}"):
-            connection.execute(f"PRAGMA {setting}").fetchall()  # a statement runs only as far as its rows are read
+        settings = "".join(f"PRAGMA {setting};" for setting in (*_SETTINGS, f"max_page_count={self._size_pages_max}"))
+        connection.execute(settings).fetchall()  # a statement runs only as far as its rows are read
         connection.wal_autocheckpoint(0)  # is itself a hook of the write-ahead log, so it comes before ours
         connection.set_wal_hook(self._on_commit)
         return connection
