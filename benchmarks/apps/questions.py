@@ -46,17 +46,6 @@ class Storing(Held):
         self.ctx.broadcast(message, exclude=ws)
 
 
-class Once(Held):
-    """Stored something when it was made; after that it only broadcasts."""
-
-    def __init__(self, ctx: Any, env: Any) -> None:
-        super().__init__(ctx, env)
-        ctx.storage.put("made", True)
-
-    async def web_socket_message(self, ws: Any, message: str | bytes) -> None:
-        self.ctx.broadcast(message, exclude=ws)
-
-
 class Sleeper(Held):
     """Says before its echo whether it has just been built: `1` for the first message of an activation, `0` after."""
 
