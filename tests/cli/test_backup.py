@@ -54,7 +54,7 @@ def test_a_backup_is_made_verified_and_led_back(tmp_path: Path, capsys: pytest.C
     status, told = run(capsys, "restore-backup", target, "--data", tmp_path / "restored")
     assert (status, told.count("2 objects are in")) == (0, 1)
     status, told = run(capsys, "restore-backup", target, "--data", tmp_path / "one", "--object", "ROOM:b")
-    assert (status, told.count("1 objects are in")) == (0, 1)
+    assert (status, told.count("1 object is in")) == (0, 1)
     key = ROOM.from_name("b").to_string()
     assert (tmp_path / "one" / "objects" / "ROOM" / key[:2] / f"{key}.sqlite").exists()
     status, told = run(capsys, "restore-backup", target, "--data", tmp_path / "hex", "--object", key.upper())
@@ -65,6 +65,8 @@ def test_errors_end_with_status_2_and_one_line(tmp_path: Path, capsys: pytest.Ca
     data, target = tmp_path / "data", tmp_path / "target"
     for arguments, words in [
         (("backup", target, "--data", tmp_path), "is no data directory"),
+        (("import", "ROOM:x", tmp_path / "none", "--data", data), "No such file"),
+        (("backup", target, "--data", data), "is no data directory"),  # an import that failed made none
         (("backup", "gs://bucket", "--data", tmp_path), "a directory or s3://bucket/prefix"),
         (("backup", target, "--verify"), "there is no backup in"),
         (("restore-backup", target, "--data", data), "there is no backup in"),

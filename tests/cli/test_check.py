@@ -9,6 +9,7 @@ import pytest
 
 from roost.cli.main import main
 from roost.ids import IdSpace
+from roost.storage.quarantine import Case, Quarantine
 from roost.storage.store import HostStore
 
 LOBBY = IdSpace("ROOM", "ROOM").from_name("lobby")
@@ -33,7 +34,7 @@ def damage(data: Path) -> None:
 
 def test_the_status_is_zero_when_nothing_is_damaged(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--all", "--data", str(data)]) == 0
-    assert "1 objects" in (said := capsys.readouterr().out)
+    assert "1 object," in (said := capsys.readouterr().out)
     assert said.endswith("nothing is damaged\n")
 
 
@@ -52,6 +53,15 @@ def test_one_object_alone_and_as_json(data: Path, capsys: pytest.CaptureFixture[
     (problem,) = json.loads(capsys.readouterr().out)
     assert problem["object"] == LOBBY.key.hex()
     assert main(["check", "ROOM:hall", "--json", "--data", str(data)]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_one_object_alone_that_is_in_quarantine_or_has_no_file(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Quarantine(data).put(Case(key=LOBBY.key.hex(), binding="ROOM", reason="a commit was lost"))
+    assert main(["check", "ROOM:lobby", "--data", str(data)]) == 1
+    assert "in quarantine: a commit was lost" in capsys.readouterr().out
+    assert main(["check", "ROOM:hall", "--data", str(data)]) == 0
+    assert "no file of it is there" in capsys.readouterr().out
 
 
 def test_what_is_no_data_directory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,7 @@ def test_an_object_goes_out_and_comes_in_again(data: Path, tmp_path: Path, capsy
 
 def test_all_go_out(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--all", str(tmp_path / "all"), "--data", str(data)]) == 0
-    assert capsys.readouterr().out == f"1 objects are in {tmp_path / 'all'}\n"
+    assert capsys.readouterr().out == f"1 object is in {tmp_path / 'all'}\n"
 
 
 def test_errors_end_with_status_2_and_one_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,6 +109,8 @@ def test_an_object_that_its_host_has_in_quarantine_is_mended_and_goes_on(data: P
 def test_what_is_not_damaged_is_left_alone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert repair(data) == 0
     assert "is not damaged" in capsys.readouterr().out
+    assert main(["repair", "ROOM:nobody", "--data", str(data)]) == 0
+    assert "ROOM:nobody never stored anything" in capsys.readouterr().out
 
 
 def test_an_object_that_is_whole_after_all_leaves_the_quarantine(

@@ -103,6 +103,14 @@ def test_what_is_not_kept_any_more_is_refused(
     assert Restores(tmp_path).all() == []
 
 
+def test_a_time_before_the_first_commit_is_one_when_it_held_nothing(
+    tmp_path: Path, versions: list[Version], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["restore", "ROOM:lobby", "--at", "2020-01-01", "--data", str(tmp_path)]) == 0
+    assert "goes back to where it held nothing when roost is started next" in capsys.readouterr().out
+    assert planned(tmp_path)[0] == 0
+
+
 def test_a_directory_that_a_roost_uses_which_takes_no_orders_is_refused(
     tmp_path: Path, versions: list[Version], capsys: pytest.CaptureFixture[str]
 ) -> None:

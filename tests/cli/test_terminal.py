@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from roost.cli.terminal import Terminal
+from roost.cli.terminal import Terminal, tables
 from roost.supervisor.messages import Failed, Frame, Raised
 
 
@@ -28,6 +28,15 @@ def test_the_address_goes_to_standard_output_and_all_else_beside_it(
     terminal.serving("app.py", "http://127.0.0.1:8787")
     assert capsys.readouterr().out == "roost: serving app.py on http://127.0.0.1:8787\n"
     assert printed.getvalue() == "roost: app.py changed\nroost: host 0 was killed by SIGKILL; starting another\n"
+
+
+def test_tables_are_not_folded_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", StringIO())
+    assert tables().width == 1000
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "70")
+    assert tables().width == 70
+    assert tables(folded=False).width == 1000
 
 
 def test_a_line_is_a_line_however_long_and_whatever_is_in_it(terminal: Terminal, printed: StringIO) -> None:

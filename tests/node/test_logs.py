@@ -11,6 +11,7 @@ log_to_stderr("host 3", sys.argv[1])
 logging.getLogger("app").info("a line")
 logging.getLogger("app").warning("another")
 logging.getLogger("asyncio").info("never")
+logging.getLogger("httpx").info("never")
 """
 
 

@@ -61,7 +61,7 @@ def make_object(source: Path, into: Path, *, name: str | None, commit: int, size
     `commit` is the number that the object's further commits are counted from. Raises InvalidArgumentError when the file
     is no SQLite database, damaged, or holds what an object cannot; LimitExceededError when it is too large.
     """
-    _check_magic(source)
+    check_magic(source)
     try:
         with contextlib.closing(_opened(source)) as connection:
             _check(source, connection)
@@ -93,7 +93,7 @@ def _copy(connection: apsw.Connection, into: Path) -> None:
             backup.step(1000)
 
 
-def _check_magic(source: Path) -> None:
+def check_magic(source: Path) -> None:
     try:
         with source.open("rb") as file:
             first = file.read(len(_MAGIC))

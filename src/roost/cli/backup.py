@@ -20,6 +20,7 @@ from roost.backup.verifying import verify as verify_snapshot
 from roost.cli.moment import shown
 from roost.cli.options import AppFlag, Data, data_of
 from roost.cli.progress import progress
+from roost.cli.terminal import counted
 from roost.clock import SystemClock
 from roost.errors import InvalidArgumentError
 
@@ -74,7 +75,7 @@ def _take(data: Path, target: Target, keep: int) -> tuple[Series, Snapshot]:
             sys.stderr.write(f"roost: {error}; a new series begins\n")
             series = Series(target, begin_series(data))
             shipper = Shipper(data, series, spool)
-        taker = SnapshotTaker(data, shipper, SystemClock(), lambda so_far: told(f"{so_far.objects} objects"))
+        taker = SnapshotTaker(data, shipper, SystemClock(), lambda so_far: told(counted(so_far.objects, "object")))
         snapshot = taker.take()
         if keep:
             prune(series, keep)
@@ -83,8 +84,8 @@ def _take(data: Path, target: Target, keep: int) -> tuple[Series, Snapshot]:
 
 def _report(series: Series, snapshot: Snapshot) -> None:
     sys.stdout.write(
-        f"{snapshot.id} in {series.target.title}: {snapshot.objects} objects, {snapshot.copied} of them copied"
-        f" ({snapshot.copied_bytes / 2**20:.1f} MiB)\n"
+        f"{snapshot.id} in {series.target.title}: {counted(snapshot.objects, 'object')}, {snapshot.copied} of them"
+        f" copied ({snapshot.copied_bytes / 2**20:.1f} MiB)\n"
     )
 
 
@@ -93,6 +94,6 @@ def _verify(target: Target) -> None:
     with progress(f"verifying {snapshot.id}") as told, tempfile.TemporaryDirectory(prefix="roost-") as spool:
         found = verify_snapshot(series, snapshot, Path(spool), told)
     sys.stdout.write(
-        f"{snapshot.id} in {target.title} is whole: {found.objects} objects, {found.bytes / 2**20:.1f} MiB,"
-        f" {found.shipments} shipments, up to {shown(found.last_ms)}\n"
+        f"{snapshot.id} in {target.title} is whole: {counted(found.objects, 'object')}, {found.bytes / 2**20:.1f} MiB,"
+        f" {counted(found.shipments, 'shipment')}, up to {shown(found.last_ms)}\n"
     )

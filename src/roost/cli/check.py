@@ -8,11 +8,11 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
 from roost.cli.object_name import object_of
 from roost.cli.options import AppFlag, Data, data_of
 from roost.cli.ps import table
+from roost.cli.terminal import counted, tables
 from roost.errors import InvalidArgumentError
 from roost.history.examination import Examination, Problem
 
@@ -41,7 +41,7 @@ def check(
         raise InvalidArgumentError(f"there is no data directory {where}")
     examination = Examination(where, thoroughly=thoroughly)
     one = None if object_name is None else object_of(object_name, where)
-    problems = list(examination.problems() if one is None else examination.problems_of(one))
+    problems = list(examination.problems() if one is None else examination.problems_and_quarantine_of(one))
     if json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(problems)) + b"\n")
     else:
@@ -55,22 +55,23 @@ def _print(examination: Examination, problems: list[Problem], where: Path) -> No
         rows = table("object", "what", "where")
         for one in problems:
             rows.add_row(f"{one.binding} {one.object}".strip(), one.what, one.path)
-        Console(highlight=False).print(rows)
-    sys.stdout.write(f"{where}: {said(examination)}; {found(problems)}\n")
+        tables(folded=False).print(rows)
+    looked_at = said(examination) if examination.objects or examination.entries else "no file of it is there"
+    sys.stdout.write(f"{where}: {looked_at}; {found(problems)}\n")
 
 
 def said(examination: Examination) -> str:
     """What was looked at."""
-    parts = [f"{examination.objects} objects, {examination.pages} pages"]
+    parts = [f"{counted(examination.objects, 'object')}, {counted(examination.pages, 'page')}"]
     if examination.unchecked:
         parts.append(f"{examination.unchecked} of them without a checksum yet")
     if examination.entries:
-        parts.append(f"{examination.entries} entries of journals")
+        parts.append(f"{examination.entries} {'entry' if examination.entries == 1 else 'entries'} of journals")
     if examination.archives:
-        parts.append(f"{examination.archives} archives")
+        parts.append(counted(examination.archives, "archive"))
     return ", ".join(parts)
 
 
 def found(problems: list[Problem]) -> str:
     """How much is wrong, in a word."""
-    return "nothing is damaged" if not problems else f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+    return counted(len(problems), "problem") if problems else "nothing is damaged"

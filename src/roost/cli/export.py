@@ -12,6 +12,7 @@ from roost.backup.exporting import export_all, export_object
 from roost.cli.object_name import object_of
 from roost.cli.options import AppFlag, Data, data_of
 from roost.cli.progress import progress
+from roost.cli.terminal import counted
 from roost.clock import SystemClock
 from roost.errors import InvalidArgumentError
 
@@ -44,7 +45,7 @@ def export(
     if every is not None and object_name is None:
         with progress("exporting") as told:
             count = export_all(where, every, SystemClock(), decode=decode, told=told)
-        sys.stdout.write(f"{count} objects are in {every}\n")
+        sys.stdout.write(f"{counted(count, 'object')} {'is' if count == 1 else 'are'} in {every}\n")
         return
     if every is not None or object_name is None or file is None:
         raise InvalidArgumentError("export takes an object and a file, or `--all DIR` alone")

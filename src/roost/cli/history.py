@@ -8,11 +8,12 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from roost.cli.object_name import object_of
 from roost.cli.options import AppFlag, Data, ObjectName, data_of
 from roost.cli.ps import table
+from roost.cli.terminal import tables
 from roost.errors import InvalidArgumentError
 from roost.history.object_history import ObjectHistory, Version
 from roost.ids import ObjectId
@@ -51,7 +52,7 @@ def history(
     elif not lines:
         sys.stdout.write(f"Nothing is known of {object_name}: nothing was ever stored, or no history is kept of it.\n")
     else:
-        Console(highlight=False).print(render(lines))
+        tables(folded=False).print(render(lines))
 
 
 def lines_of(object_id: ObjectId, versions: list[Version]) -> list[Line]:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 
 from roost.cli.alarms import alarms
 from roost.cli.backup import backup
@@ -25,7 +24,7 @@ from roost.cli.repair import repair
 from roost.cli.restore import restore
 from roost.cli.restore_backup import restore_backup
 from roost.cli.serving import serve_until_stopped
-from roost.cli.terminal import Terminal
+from roost.cli.terminal import Terminal, tables
 from roost.clock import SystemClock
 from roost.config import Settings, load
 from roost.errors import RoostError, StorageError
@@ -111,7 +110,7 @@ def ps(
     if json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     else:
-        Console(highlight=False).print(render(report, now_ms=SystemClock().now_ms()))
+        tables().print(render(report, now_ms=SystemClock().now_ms()))
 
 
 @cli.command()

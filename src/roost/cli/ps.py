@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from roost.cli.terminal import counted
 from roost.supervisor.report import BackupReport, LoopReport, ObjectReport, ProcessReport, SystemReport
 
 OBJECTS_MAX = 50
@@ -47,7 +48,7 @@ def _loops(process: ProcessReport) -> list[LoopReport]:
 
 def _loop_line(loop: LoopReport) -> Text:
     name = f"{loop.binding} {loop.name or loop.id[:12]}"
-    text = f"{name} rings without end: {loop.rings} alarms within a minute, for {_count(loop.minutes, 'minute')}"
+    text = f"{name} rings without end: {loop.rings} alarms within a minute, for {counted(loop.minutes, 'minute')}"
     return Text(text, style="yellow")
 
 
@@ -68,15 +69,15 @@ def _processes(processes: list[ProcessReport]) -> Table:
 
 def _holds(process: ProcessReport) -> str:
     if process.gateway:
-        return _count(process.gateway.sockets, "socket")
+        return counted(process.gateway.sockets, "socket")
     if process.backup:
         return _backup(process.backup)
     if process.host:
         awake = sum(one.state != "hibernated" for one in process.host.objects)
         asleep = len(process.host.objects) - awake
         ringing = process.host.alarms.ringing if process.host.alarms is not None else 0
-        held = f"{_count(awake, 'object')} awake" + (f", {asleep} asleep with sockets" if asleep else "")
-        return held + (f", {_count(ringing, 'alarm')} ringing" if ringing else "")
+        held = f"{counted(awake, 'object')} awake" + (f", {asleep} asleep with sockets" if asleep else "")
+        return held + (f", {counted(ringing, 'alarm')} ringing" if ringing else "")
     return ""
 
 
@@ -119,10 +120,6 @@ def table(*columns: str) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -65,7 +65,7 @@ class Repair:
         case = self._quarantine.case(self._id.key)
         damage = self._damage()
         if case is None and not damage:
-            self._say("is not damaged")
+            self._say("is not damaged" if self._path.exists() else "never stored anything")
         elif as_it_is:
             self._accept(case, damage)
         elif case is not None and not case.lost and not damage:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -24,8 +23,6 @@ from roost.storage.restores import Restores
 from roost.supervisor.control_socket import NotRunningError, order
 from roost.supervisor.data_directory import claim
 
-_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)(?:\s+ago)?")
-_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _LIFE_BITS = 21
 """A life of an object numbers no more commits than this many bits hold."""
 
@@ -53,7 +50,8 @@ def restore(
     object_id = object_of(object_name, where)
     commit = chosen_commit(where, object_id, at, bookmark)
     number, when = take_back(where, object_id, commit)
-    sys.stdout.write(f"{object_name} goes back {when}. This undoes it:\n")
+    held = "" if commit else " to where it held nothing"
+    sys.stdout.write(f"{object_name} goes back{held} {when}. This undoes it:\n")
     sys.stdout.write(f"roost restore {object_name} --bookmark {bookmark_of(object_id, number - 1)}\n")
 
 
@@ -76,9 +74,8 @@ def chosen_commit(data: Path, object_id: ObjectId, at: str | None, bookmark: str
 
 
 def past_moment(text: str, now_ms: int) -> int:
-    """Milliseconds since the epoch: of a moment, or of so long `ago`. Raises InvalidArgumentError for the future."""
-    found = _AGO.fullmatch(text.strip())
-    moment = moment_ms(text) if found is None else now_ms - int(float(found[1]) * _UNIT_MS[found[2]])
+    """Milliseconds since the epoch. Raises InvalidArgumentError for the future."""
+    moment = moment_ms(text, now_ms)
     if moment > now_ms:
         raise InvalidArgumentError(f"{exactly(moment)} lies in the future, to which nothing can be taken back")
     return moment

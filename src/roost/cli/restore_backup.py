@@ -15,6 +15,8 @@ from roost.cli.backup import Endpoint, Region, TargetName
 from roost.cli.moment import moment_ms, shown
 from roost.cli.object_name import object_of
 from roost.cli.progress import progress
+from roost.cli.terminal import counted
+from roost.clock import SystemClock
 from roost.ids import ID_BYTES
 
 _HEX = re.compile(rf"[0-9a-fA-F]{{{2 * ID_BYTES}}}")
@@ -38,12 +40,14 @@ def restore_backup(
     Where commits were shipped continuously, any moment since the first backup that is kept can be led back.
     """
     where = open_target(target, endpoint=endpoint, region=region)
-    at_ms = None if at is None else moment_ms(at)
+    at_ms = None if at is None else moment_ms(at, SystemClock().now_ms())
     with progress(f"restoring from {where.title}") as told:
         done = restore(
             where, data.absolute(), at_ms=at_ms, key=None if only is None else _key_of(only, data), told=told
         )
-    sys.stdout.write(f"{done.objects} objects are in {data}, as of {shown(done.last_ms if at_ms is None else at_ms)}\n")
+    are = "is" if done.objects == 1 else "are"
+    as_of = shown(done.last_ms if at_ms is None else at_ms)
+    sys.stdout.write(f"{counted(done.objects, 'object')} {are} in {data}, as of {as_of}\n")
 
 
 def _key_of(text: str, data: Path) -> bytes:

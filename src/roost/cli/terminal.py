@@ -10,6 +10,19 @@ from rich.traceback import Frame, Stack, Trace, Traceback, _SyntaxError
 
 from roost.supervisor.messages import Failed, Raised
 
+_WIDE = 1_000
+
+
+def tables(*, folded: bool = True) -> Console:
+    """Where tables are printed. They are as wide as they need to be where nobody looks, so that the next program finds
+    whole words; on a terminal their words are folded, unless they are there to be copied."""
+    return Console(highlight=False, width=None if folded and sys.stdout.isatty() else _WIDE)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 object`, `2 objects`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
 
 class Terminal:
     """A reporter that prints. Colours are left out where nobody would see them."""

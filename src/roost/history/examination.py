@@ -77,6 +77,13 @@ class Examination:
         if self._thoroughly:
             yield from self._of_archives()
 
+    def problems_and_quarantine_of(self, object_id: ObjectId) -> Iterator[Problem]:
+        """What is wrong with one object, and why it is not served."""
+        case = Quarantine(self._data).case(object_id.key)
+        if case is not None:
+            yield Problem(f"in quarantine: {case.reason}", case.key, case.binding)
+        yield from self.problems_of(object_id)
+
     def problems_of(self, object_id: ObjectId) -> Iterator[Problem]:
         """What is wrong with the file of one object."""
         path = self._data / "objects" / object_id.binding / object_id.key.hex()[:2] / f"{object_id.key.hex()}.sqlite"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import apsw
 
-from roost.backup.plain_file import make_object
+from roost.backup.plain_file import check_magic, make_object
 from roost.clock import Clock
 from roost.errors import InvalidArgumentError, StorageError
 from roost.history.keeper import HistoryKeeper
@@ -44,6 +44,7 @@ def import_object(
     Raises InvalidArgumentError when the object holds something and `replace` is false, or the file cannot be imported;
     StorageError when the object cannot be written.
     """
+    check_magic(source)  # before anything is made for it
     Layout(data)  # makes it where it is not there
     if not replace and _holds_something(data, object_id):
         raise InvalidArgumentError(f"{object_id!r} holds something already; --replace puts the file in its place")

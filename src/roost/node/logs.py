@@ -13,4 +13,5 @@ def log_to_stderr(process: str, level: str) -> None:
         level=level.upper(),
         format=f"%(asctime)s %(levelname)s {process}: %(name)s: %(message)s",
     )
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    for library in ("asyncio", "httpx"):  # a line for every request of `roost.fetch`, else
+        logging.getLogger(library).setLevel(logging.WARNING)
