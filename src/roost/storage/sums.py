@@ -196,14 +196,18 @@ def _blocks(raw: bytes, first: int) -> Iterator[tuple[int, Block]]:
 
 def _packed(number: int, block: Block) -> bytes:
     sums = _SUMS.pack(*block)
+    return _head(number, sums) + sums
+
+
+def _head(number: int, sums: bytes) -> bytes:
     crc = zlib.crc32(sums, zlib.crc32(_HEAD.pack(_MAGIC, _VERSION, 0, number, 0)))
-    return _HEAD.pack(_MAGIC, _VERSION, 0, number, crc) + sums
+    return _HEAD.pack(_MAGIC, _VERSION, 0, number, crc)
 
 
 def _unpacked(raw: bytes, number: int) -> Block:
     """The sums of a block; all of them unknown when it does not check out."""
     if len(raw) == BLOCK_BYTES:
-        block = list(_SUMS.unpack_from(raw, _HEAD.size))
-        if _packed(number, block) == raw:
-            return block
+        sums = raw[_HEAD.size :]
+        if raw[: _HEAD.size] == _head(number, sums):
+            return list(_SUMS.unpack(sums))
     return [0] * PAGES_PER_BLOCK
