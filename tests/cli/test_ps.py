@@ -5,8 +5,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from roost.cli.ps import duration, render, with_alarms
+from roost.cli.ps import duration, render, with_alarms, with_quarantine
 from roost.meter import Meter
+from roost.storage.quarantine import Case
 from roost.supervisor.report import (
     AlarmsReport,
     BackupReport,
@@ -136,3 +137,12 @@ def test_objects_that_ring_without_end_are_named() -> None:
     text = shown(ProcessReport("host", 0, 11, "serving", 90.0, host=told))
     assert "0 objects awake, 2 alarms ringing" in text
     assert "ROOM abababababab rings without end: 120 alarms within a minute, for 12 minutes" in text
+
+
+def test_damaged_objects_are_told_and_how_to_mend_them() -> None:
+    report = SystemReport("app.py", "http://x", "/data", 1, [host()])
+    report = with_quarantine(report, [Case(key="ab" * 32, binding="ROOM", reason="page 3 is not what was written")])
+    out = StringIO()
+    Console(file=out, width=200).print(render(report))
+    assert f"ROOM {'ab' * 32} is damaged: page 3 is not what was written; mend it with roost repair" in out.getvalue()
+    assert report.quarantined[0].id == "ab" * 32

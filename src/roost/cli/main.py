@@ -19,7 +19,7 @@ from roost.cli.history import history
 from roost.cli.import_ import import_
 from roost.cli.new import make_app
 from roost.cli.options import App, Data, data_of, option
-from roost.cli.ps import render, with_alarms
+from roost.cli.ps import render, with_alarms, with_quarantine
 from roost.cli.repair import repair
 from roost.cli.restore import restore
 from roost.cli.restore_backup import restore_backup
@@ -29,6 +29,7 @@ from roost.clock import SystemClock
 from roost.config import Settings, load
 from roost.errors import RoostError, StorageError
 from roost.node.alarm_list import read_alarms_of
+from roost.storage.quarantine import Quarantine
 from roost.supervisor.control_socket import ask
 
 CANNOT = 2
@@ -104,7 +105,7 @@ def ps(
     report = asyncio.run(ask(where))
     ids = [one.id for process in report.processes if process.host for one in process.host.objects]
     try:
-        report = with_alarms(report, read_alarms_of(where, ids))
+        report = with_quarantine(with_alarms(report, read_alarms_of(where, ids)), Quarantine(where).cases())
     except StorageError as error:
         Terminal().warn(f"alarms are not shown: {error}")
     if json:

@@ -8,7 +8,15 @@ from rich.table import Table
 from rich.text import Text
 
 from roost.cli.terminal import counted
-from roost.supervisor.report import BackupReport, LoopReport, ObjectReport, ProcessReport, SystemReport
+from roost.storage.quarantine import Case
+from roost.supervisor.report import (
+    BackupReport,
+    LoopReport,
+    ObjectReport,
+    ProcessReport,
+    QuarantineReport,
+    SystemReport,
+)
 
 OBJECTS_MAX = 50
 """Rows of the table of objects, those awake first; `--json` has all."""
@@ -25,6 +33,11 @@ def with_alarms(report: SystemReport, alarms: dict[str, tuple[int | None, int]])
     return replace(report, processes=processes)
 
 
+def with_quarantine(report: SystemReport, cases: list[Case]) -> SystemReport:
+    """The report, with the objects that are in quarantine."""
+    return replace(report, quarantined=[QuarantineReport(one.binding, one.key, one.reason) for one in cases])
+
+
 def _with_alarm(one: ObjectReport, due: int | None, failed: int) -> ObjectReport:
     return replace(one, alarm=due, alarms_failed=failed)
 
@@ -39,7 +52,13 @@ def render(report: SystemReport, objects_max: int = OBJECTS_MAX, *, now_ms: int 
     if len(objects) > objects_max:
         parts.append(Text(f"and {len(objects) - objects_max} more; --json lists all", style="dim"))
     loops = [loop for process in report.processes for loop in _loops(process)]
-    return Group(*parts, *([Text(), *map(_loop_line, loops)] if loops else []))
+    parts += [Text(), *map(_loop_line, loops)] if loops else []
+    parts += [Text(), *map(_quarantine_line, report.quarantined)] if report.quarantined else []
+    return Group(*parts)
+
+
+def _quarantine_line(one: QuarantineReport) -> Text:
+    return Text.assemble((f"{one.binding} {one.id} is damaged", "red"), f": {one.reason}; mend it with roost repair")
 
 
 def _loops(process: ProcessReport) -> list[LoopReport]:

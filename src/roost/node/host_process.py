@@ -16,6 +16,7 @@ from roost.link.connection import Connection
 from roost.link.directory import LocalDirectory
 from roost.link.stream import connect_unix
 from roost.node.alarm_report import alarms_report
+from roost.node.damage import report_damage
 from roost.node.placeholder import placeholder_app
 from roost.node.process import ANOTHERS
 from roost.node.reports import resident_bytes
@@ -66,6 +67,7 @@ class HostProcess:
             assets=self._assets,
             debug=settings.debug,
         )
+        report_damage(self._store, self._host.observer)
         try:
             await self._host.start(self._start.sockets.host(number))
         except BaseException:

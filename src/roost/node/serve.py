@@ -34,6 +34,7 @@ from roost.limits import Limits
 from roost.link.connection import Connection
 from roost.link.frames import Hello
 from roost.link.memory import MemoryConnection, memory_pair
+from roost.node.damage import report_damage
 from roost.node.gateway_process import tls_context
 from roost.node.recovery import recover
 from roost.node.restores import begin_restores
@@ -206,6 +207,7 @@ class Server:
             assets=assets_of(settings),
             debug=settings.debug,
         )
+        report_damage(self._store, self.observer)
         await host.start()
         begin_restores(self._store, settings.data, lambda key: True)
         self._host = host

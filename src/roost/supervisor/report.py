@@ -93,9 +93,18 @@ class ProcessReport(msgspec.Struct, frozen=True):
     backup: BackupReport | None = None
 
 
+class QuarantineReport(msgspec.Struct, frozen=True):
+    """An object whose storage is damaged: it is not served before it is repaired."""
+
+    binding: str
+    id: str
+    reason: str
+
+
 class SystemReport(msgspec.Struct, frozen=True):
     app: str
     url: str
     data: str
     pid: int
     processes: list[ProcessReport]
+    quarantined: list[QuarantineReport] = []
