@@ -12,7 +12,6 @@ import pytest
 
 from roost.errors import StorageError
 from roost.storage import retirement
-from roost.storage.contents import Content
 from roost.storage.files import ScriptedFiles
 from roost.storage.segment import HEADER_BYTES, SegmentReader
 from roost.storage.segments import Segments, segment_paths
@@ -59,7 +58,7 @@ class Journal:
     def use(self, key: bytes) -> Path:
         """Begin a segment that this object needs."""
         self.segments.roll(0)
-        self.segments.pin([Content(key, "ROOM", 1)])
+        self.segments.pin([(key, 1)])
         self.segments.current.end = HEADER_BYTES + 1  # as if it had an entry
         return self.segments.current.path
 

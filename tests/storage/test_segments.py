@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from roost.errors import StorageError
-from roost.storage.contents import Content
 from roost.storage.files import ScriptedFiles
 from roost.storage.segment import HEADER_BYTES, SegmentReader
 from roost.storage.segments import Segments, segment_paths
@@ -18,7 +17,7 @@ SIZE = 16 * 1024
 
 
 def pin(segments: Segments, key: bytes, commit: int) -> None:
-    segments.pin([Content(key, "ROOM", commit)])
+    segments.pin([(key, commit)])
 
 
 @pytest.fixture

@@ -22,6 +22,11 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _JOIN_MAX = 16 * 1024 * 1024
 
 
+def new_compressor() -> zstandard.ZstdCompressor:
+    """What packs batches. Making one takes as long as packing a small batch, so who packs many keeps it."""
+    return zstandard.ZstdCompressor(level=_LEVEL)
+
+
 class Batch:
     """Records on their way into one entry."""
 
@@ -40,9 +45,9 @@ class Batch:
         self.size += length
         self.commits.append((record.key, record.commit))
 
-    def packed(self) -> bytes:
-        """The bytes of the batch."""
-        compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    def packed(self, compressor: zstandard.ZstdCompressor | None = None) -> bytes:
+        """The bytes of the batch; `compressor` is one of `new_compressor` that only the calling thread uses."""
+        compressor = compressor or new_compressor()
         if self.size <= _JOIN_MAX:
             return compressor.compress(b"".join(self._pieces))
         # Piece by piece, so that a huge commit is not held twice.

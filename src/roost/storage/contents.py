@@ -52,16 +52,23 @@ class TableMaker:
     """Makes the tables of the entries of a journal, remembering those that have to be repeated."""
 
     def __init__(self) -> None:
-        self._recent: deque[Echo] = deque()
+        self._recent: deque[tuple[int, bytes]] = deque()
+        """How long each of the last entries is, and its echo, encoded."""
         self._recent_bytes = 0
 
     def tables(self, contents: list[Content]) -> Tables:
         """The tables of the next entry."""
-        return Tables(_encode(contents), _encode(list(self._recent)))
+        return Tables(_encode(contents), _array_head(len(self._recent)) + b"".join([echo for _, echo in self._recent]))
 
     def wrote(self, sequence: int, offset: int, length: int, tables: Tables) -> None:
         """An entry with these tables is durable now."""
-        self._recent.append(Echo(sequence, offset, length, msgspec.Raw(tables.contents)))
+        recent = self._recent
+        recent.append((length, _encode(Echo(sequence, offset, length, msgspec.Raw(tables.contents)))))
         self._recent_bytes += length
-        while len(self._recent) > 1 and self._recent_bytes - self._recent[0].length - length >= _BLOCK_BYTES:
-            self._recent_bytes -= self._recent.popleft().length
+        while len(recent) > 1 and self._recent_bytes - recent[0][0] - length >= _BLOCK_BYTES:
+            self._recent_bytes -= recent.popleft()[0]
+
+
+def _array_head(count: int) -> bytes:
+    """How an array of so many items begins in MessagePack."""
+    return bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")

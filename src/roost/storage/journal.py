@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from roost.errors import StorageError, StorageFullError
-from roost.storage.batch import Batch
+from roost.storage.batch import Batch, new_compressor
 from roost.storage.contents import Content, TableMaker
 from roost.storage.files import Files, is_out_of_space, write_all
 from roost.storage.keeper import Keeper
@@ -33,6 +33,7 @@ logger = logging.getLogger("roost.storage")
 _GROUP_RECORDS_MAX = 4096
 _BATCH_BYTES_MAX = 4 * 1024 * 1024  # before compression
 
+_Group = list[tuple[Record, OnDurable]]
 Post = Callable[[Callable[[], None]], None]
 """Have a function called on the owner's thread, soon; may be called from any thread."""
 
@@ -71,8 +72,8 @@ class LocalLog:
         self._wake = threading.Lock()
         """What the thread waits for while it is idle; lighter than a condition, which is locked once more to wake."""
         self._wake.acquire()
-        self._queue: list[tuple[Record, OnDurable]] = []
-        self._finished: deque[tuple[OnDurable, StorageError | None]] = deque()
+        self._queue: _Group = []
+        self._finished: deque[tuple[_Group, StorageError | None]] = deque()
         self._position = 0
         self._settled = 0  # records whose fate is known
         self._idle = False
@@ -84,6 +85,7 @@ class LocalLog:
         self._unerased = False
         """Whether something that failed may still stand where the next entry goes."""
         self._tables = TableMaker()
+        self._compressor = new_compressor()
         self._preparing: threading.Thread | None = None
         try:
             self._segments.roll(0)
@@ -170,7 +172,7 @@ class LocalLog:
             landed, error = self._write(group)
             self._settle(group, landed, error)
 
-    def _next_group(self) -> list[tuple[Record, OnDurable]]:
+    def _next_group(self) -> _Group:
         while True:
             with self._lock:
                 if self._queue or self._closing:
@@ -180,7 +182,7 @@ class LocalLog:
                 self._idle = True
             self._wake.acquire()
 
-    def _write(self, group: list[tuple[Record, OnDurable]]) -> tuple[int, StorageError | None]:
+    def _write(self, group: _Group) -> tuple[int, StorageError | None]:
         """How many records of the group are durable now, and what became of the others."""
         if self._broken is not None or self._full is not None:
             return 0, self._broken or self._full
@@ -201,7 +203,7 @@ class LocalLog:
         """Make a batch durable."""
         if self._unerased:
             self._erase()
-        packed = batch.packed()
+        packed = batch.packed(self._compressor)
         tables = self._tables.tables(contents)
         size = ENTRY_BYTES + len(tables.contents) + len(tables.echo) + len(packed)
         if size > self._segments.current.room:
@@ -212,17 +214,19 @@ class LocalLog:
         self._tables.wrote(segment.sequence, segment.end, len(entry), tables)
         segment.end, segment.chain = segment.end + len(entry), chain
         self._durable = position(segment.sequence, segment.end)
-        self._segments.pin(contents)
+        self._segments.pin(batch.commits)
         self._prepare_ahead()
 
-    def _settle(self, group: list[tuple[Record, OnDurable]], landed: int, error: StorageError | None) -> None:
-        finished = [(callback, None if n < landed else error) for n, (_, callback) in enumerate(group)]
+    def _settle(self, group: _Group, landed: int, error: StorageError | None) -> None:
         with self._known:
             if isinstance(error, StorageFullError):
                 self._full = error
             elif error is not None:
                 self._broken = error
-            self._finished.extend(finished)
+            if error is None:
+                self._finished.append((group, None))
+            else:
+                self._finished += [(group[:landed], None), (group[landed:], error)]
             self._settled += len(group)
             self._known.notify_all()
         self._call_owner(self._deliver)
@@ -291,12 +295,13 @@ class LocalLog:
         """Call the callbacks that are due. A failure is known once they have all been called; see (3)."""
         failed = False
         while self._finished:
-            callback, error = self._finished.popleft()
+            group, error = self._finished.popleft()
             failed = failed or error is not None
-            try:
-                callback(error)
-            except Exception:
-                logger.exception("a callback of the journal raised")
+            for _, callback in group:
+                try:
+                    callback(error)
+                except Exception:
+                    logger.exception("a callback of the journal raised")
         if failed:
             self._admit_again()
 

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from roost.errors import StorageError
-from roost.storage.contents import Content
 from roost.storage.files import Files, sync_directory
 from roost.storage.keeper import Keeper, NothingKept
 from roost.storage.retirement import Retirement
@@ -118,12 +117,10 @@ class Segments:
         if self._spare is None:
             self._spare = self._prepare(0)
 
-    def pin(self, contents: Iterable[Content]) -> None:
-        """The current segment holds these commits."""
+    def pin(self, commits: Iterable[tuple[bytes, int]]) -> None:
+        """The current segment holds these commits of these objects."""
         with self._lock:
-            last = self._used[-1].last
-            for content in contents:
-                last[content.key] = content.commit
+            self._used[-1].last.update(commits)
 
     def let_go(self, key: bytes, commit: int) -> None:
         """Nothing up to `commit` of this object is needed any more."""
