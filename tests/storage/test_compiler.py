@@ -112,3 +112,12 @@ def test_the_length_of_a_text_is_bounded_before_it_is_looked_at(sql: SQL) -> Non
     assert Limits().sql_bytes_max == 100_000
     with pytest.raises(ValueError, match="a query may have 100000 bytes, this one has 100001"):
         sql.exec(" " * 100_001)
+
+
+def test_a_plan_does_not_learn_of_the_statements_after_it(sql: SQL, guard: Guard) -> None:
+    query = "SELECT x FROM t WHERE id = ?"
+    sql.exec(query, 1)
+    sql.exec("INSERT INTO t VALUES (1, 2, 3)")
+    kept = guard.plans.get(query)
+    assert kept is not None
+    assert (kept.touched, kept.writes) == ({}, False)

@@ -62,6 +62,8 @@ class Compiler:
             pass  # what `look` asked for
         except (UnicodeEncodeError, ValueError) as error:
             raise InvalidArgumentError(f"the query is no text that SQLite could read: {error}") from error
+        finally:
+            self._authorizer.seen = Seen()  # what is asked from now on is about other statements
         return found[0] if found else None
 
     def complete(self, plan: Plan) -> None:

@@ -65,6 +65,8 @@ class Cursor(Generic[R_co]):
     """Rows that were read after those that were read ahead."""
     _ended: str | None = None
     """Why it was ended before it gave all rows."""
+    _rest: apsw.Cursor | None = None
+    """While SQLite may have more rows."""
 
     def __init__(
         self, owner: Owner, guard: Guard, plan: Plan, make: Callable[[Row], R_co] | None, head: list[Row] = _NO_ROWS
@@ -77,8 +79,6 @@ class Cursor(Generic[R_co]):
         self._head = head
         """Rows that were read ahead and not given yet."""
         self._ahead = len(head)
-        self._rest: apsw.Cursor | None = None
-        """While SQLite may have more rows."""
         self._turn = owner.cursors.turn
 
     # What users ask for.

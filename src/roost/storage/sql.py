@@ -135,18 +135,37 @@ class SQL:
 
     # Running it.
 
-    def _run(self, guard: Guard, plan: Plan, bindings: Values, row_type: type[Any] | None) -> Cursor[Any]:
-        if plan.count != len(bindings) or not PLAIN.issuperset(map(type, bindings)):
-            bindings = checked(plan, bindings)  # type: ignore[arg-type]
+    def _run(self, guard: Guard, plan: Plan, given: Sequence[Any], row_type: type[Any] | None) -> Cursor[Any]:
+        bindings: Values = given
+        if plan.count != len(given):
+            bindings = checked(plan, given)
+        else:
+            for value in given:
+                if type(value) not in PLAIN:
+                    bindings = checked(plan, given)
+                    break
         make = None if row_type is None else _maker(plan, row_type)
         if plan.writes:
             self.storage.database_to_write()
         if not plan.plain:
             return self._run_with_care(guard, plan, bindings, make)
-        try:
-            head, rest = _step(guard, plan, bindings, guard)  # it scans nothing: nobody is told how much
+        head, rest = _NO_ROWS, None
+        guard.running, guard.deadline.ticks = guard, 0  # it scans nothing: nobody has to be told how much
+        try:  # as in `_step`, whose call would be a tenth of the cost
+            if not plan.columns:
+                guard.statements.execute(plan.text, bindings, prepare_flags=USERS)
+            elif plan.writes:
+                head = guard.connection.execute(plan.text, bindings, prepare_flags=USERS).fetchall()
+            else:
+                rest = guard.connection.execute(plan.text, bindings, prepare_flags=USERS)
+                head = list(islice(rest, AHEAD))
+                if len(head) < AHEAD:
+                    rest = None
         except Exception as error:
+            guard.running = None
             raise self._not_run(guard, plan, bindings, error) from error
+        finally:
+            guard.running = None
         cursor: Cursor[Any] = Cursor(self, guard, plan, make, head)
         if rest is not None:
             cursor.begin(head, rest)
@@ -210,6 +229,9 @@ class SQL:
         guard = self.storage.open_guard
         if guard is not None and guard.owner is self:
             guard.deadline.seconds_max = self._seconds_max
+
+
+_NO_ROWS: list[Row] = []  # never changed
 
 
 def _step(guard: Guard, plan: Plan, bindings: Values, running: Running) -> tuple[list[Row], apsw.Cursor | None]:
