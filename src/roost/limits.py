@@ -26,7 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     value_bytes_max: int = 4 * 1024 * 1024  # encoded
     keys_per_call_max: int = 128
     object_bytes_max: int = 10 * 1024**3  # then writes fail with StorageFullError; reads and deletes go on
-    open_databases_max: int = 2_048  # per host: an open one costs four descriptors and about 200 KiB
+    open_databases_max: int = 2_048  # per host: an open one costs two descriptors and about 200 KiB
     resting_databases_max: int = 256  # of those, the ones of objects that sleep
     journal_segment_bytes: int = 64 * 1024 * 1024  # preallocated, so that fdatasync writes no metadata
     checked_at_open_bytes: int = 256 * 1024  # of an object's file, against its checksums; `roost check` reads all of it

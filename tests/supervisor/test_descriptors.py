@@ -19,12 +19,12 @@ def test_too_few_descriptors_are_told_with_what_can_be_done() -> None:
     text = shortage(1_024, databases=512)
     assert text is not None
     assert text.startswith(
-        "the system allows each process 1024 open files and sockets; 512 open databases may need 2248"
+        "the system allows each process 1024 open files and sockets; 512 open databases may need 1224"
     )
     assert "ulimit -n" in text
     assert "open_databases_max" in text
 
 
 def test_enough_descriptors_are_nothing_to_tell() -> None:
-    assert shortage(2_248, databases=512) is None
+    assert shortage(1_224, databases=512) is None
     assert shortage(resource.RLIM_INFINITY, databases=512) is None

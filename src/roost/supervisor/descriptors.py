@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import resource
 
-PER_DATABASE = 4  # the file, its -wal and -shm, and one while it is brought up to date
+PER_DATABASE = 2  # SQLite's, and one to write and sync the file
 OTHERS = 200  # the interpreter, links, the journal, and some clients
 
 
