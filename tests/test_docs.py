@@ -16,7 +16,11 @@ from roost.meter import Meter
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 SOURCE = ROOT / "src" / "roost"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")])
+PAGES = sorted(
+    page
+    for page in [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]
+    if "node_modules" not in page.parts
+)
 GUARANTEES = DOCS / "guarantees.md"
 
 
@@ -103,7 +107,7 @@ def test_every_promise_names_the_tests_that_guard_it() -> None:
 
 def test_every_module_that_the_architecture_names_exists() -> None:
     page = (DOCS / "architecture.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:storage|link|objects|host|gateway|supervisor|cli)/\w+)`", page))
+    named = set(re.findall(r"`((?:storage|history|backup|link|objects|host|gateway|supervisor|cli)/\w+)`", page))
     assert named
     assert [module for module in sorted(named) if not (SOURCE / f"{module}.py").exists()] == []
 
