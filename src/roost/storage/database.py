@@ -89,7 +89,7 @@ class Database:
         except FileNotFoundError:
             return False
         try:
-            return is_born(os.pread(fd, 100, 0))
+            return is_born(read_fully(fd, 100, 0))
         finally:
             os.close(fd)
 
