@@ -1,7 +1,8 @@
 """A program whose disk fails it: `lied_to.py DIRECTORY WHEN OPERATION WHAT HOW ERRNO TIMES`; tells what came of it.
 
 Two objects hold something that was confirmed. Then the disk has a fault: WHEN the first of them commits, is brought up
-to date (`checkpoint`), or is opened; WHAT is its `file`, its `sums`, or the `journal`. The second one works
+to date (`checkpoint`), is opened, or sets an alarm and commits until segments of the journal are let go (`alarm`); WHAT
+is its `file`, its `sums`, the `journal`, the `agenda` of alarms, or the `archive` of a segment. The second one works
 meanwhile. Then the disk is healed, and both go on; in the end the process is killed.
 """
 
@@ -9,20 +10,39 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from tests.power_loss.faults import Fault, fault, heal
 
 from roost.errors import StorageError
+from roost.history.folding import fold
 from roost.ids import IdSpace
 from roost.limits import Limits
+from roost.storage.keeper import NothingKept
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.store import HostStore
 
 VICTIM, OTHER, THIRD = (IdSpace("ROOM", "secret").from_name(name) for name in ("victim", "other", "third"))
 LIMITS = Limits(journal_segment_bytes=64 * 1024, open_databases_max=2)
+SOON_MS = 3_000_000_000_000  # in the year 2065
 OK = "ok"
+
+
+class Trying(NothingKept):
+    """Makes archives in this process, as well as the disk lets it."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+
+    def keep(self, segment: Path, done: Callable[[bool], None]) -> None:
+        try:
+            fold(self._data, segment)
+        except (OSError, StorageError):
+            done(False)
+        else:
+            done(True)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -39,10 +59,12 @@ class Outcome(msgspec.Struct, frozen=True):
 
 class Process:
     def __init__(self, directory: Path) -> None:
-        self._store = HostStore(directory, limits=LIMITS)
+        self._store = HostStore(directory, limits=LIMITS, keeper=Trying(directory))
         self._kept: dict[bytes, list[str]] = {VICTIM.key: [], OTHER.key: [], THIRD.key: []}
         self.patterns = {
             "journal": "*/journal-*",
+            "agenda": "*/agenda.sqlite*",
+            "archive": "*/archives/*",
             "file": f"*/{VICTIM.key.hex()}.sqlite",
             "sums": f"*/{VICTIM.key.hex()}.sums",
         }
@@ -93,8 +115,19 @@ class Process:
             return self.commit(victim, "attempt")
         if when == "open":
             return self.read(victim)
+        if when == "alarm":
+            return self._commit_until_segments_are_let_go(victim)
         self._store.checkpoint()
         return self.read(self._store.open(VICTIM))
+
+    def _commit_until_segments_are_let_go(self, victim: ObjectStorage) -> str:
+        victim.alarms.set("", SOON_MS, limit=1)
+        for number in range(12):
+            victim.put("random", os.urandom(20_000))
+            if (outcome := self.commit(victim, f"attempt {number}")) != OK:
+                return outcome
+        self._store.checkpoint()
+        return OK
 
     def _let_go_of_victim(self) -> None:
         """Have its file brought up to date and closed, because others are used."""

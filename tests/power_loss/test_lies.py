@@ -9,10 +9,12 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
+from roost.history.folding import fold_all
+from roost.history.object_history import ObjectHistory
 from roost.storage.quarantine import Quarantine
 from roost.storage.store import HostStore
 
-from .lied_to import LIMITS, OTHER, VICTIM, Outcome
+from .lied_to import LIMITS, OTHER, VICTIM, Outcome, Trying
 from .recording import Recording
 
 PROGRAM = Path(__file__).with_name("lied_to.py")
@@ -55,6 +57,15 @@ LIES = [
     Lie("open", "read", "sums", "FAIL", errno.EIO, OK),
     Lie("open", "read", "sums", "ROT", 0, OK),
     Lie("open", "read", "file", "ROT", 0, CORRUPT, after=CORRUPT),
+    Lie("alarm", "write", "agenda", "FAIL", errno.ENOSPC, OK),
+    Lie("alarm", "write", "agenda", "FAIL", errno.EIO, OK),
+    Lie("alarm", "write", "agenda", "SHORT", 0, OK),
+    Lie("alarm", "sync", "agenda", "FAIL", errno.EIO, OK),
+    Lie("alarm", "write", "archive", "FAIL", errno.ENOSPC, OK),
+    Lie("alarm", "write", "archive", "FAIL", errno.EIO, OK),
+    Lie("alarm", "write", "archive", "SHORT", 0, OK),
+    Lie("alarm", "sync", "archive", "FAIL", errno.EIO, OK),
+    Lie("alarm", "rename", "archive", "FAIL", errno.EIO, OK),
     Lie("open", "read", "file", "FAIL", errno.EIO, BROKEN),
     Lie("open", "read", "file", "SHORT", 0, OK),
     Lie("open", "open", "file", "FAIL", errno.EACCES, BROKEN),
@@ -76,8 +87,10 @@ def test_a_fault_has_a_name_and_harms_only_whom_it_concerns(recording: Recording
 
 
 def everything_confirmed_is_there(recording: Recording, outcome: Outcome) -> None:
-    store = HostStore(recording.root, limits=LIMITS)
+    store = HostStore(recording.root, limits=LIMITS, keeper=Trying(recording.root))
     for object_id, keys in ((VICTIM, outcome.victim), (OTHER, outcome.kept_of_other)):
         storage = store.open(object_id)
         assert {key: storage.get(key) for key in keys} == {key: key.encode() * 700 for key in keys}
     store.close()
+    fold_all(recording.root)
+    assert len(ObjectHistory(recording.root, VICTIM).versions()) >= len(outcome.victim)
