@@ -22,7 +22,7 @@ from roost.storage.files import Files
 from roost.storage.layout import DataDirectory
 from roost.storage.object_recovery import ObjectRecovery
 from roost.storage.quarantine import Case, Quarantine
-from roost.storage.segment import SegmentReader
+from roost.storage.segment import Entry, SegmentReader
 from roost.storage.segments import segment_paths
 from roost.storage.store import HostStore
 from roost.storage.survey import Survey
@@ -206,11 +206,16 @@ def test_records_that_cannot_be_unpacked_put_their_object_in_quarantine(
     """An entry whose bytes are those that were written, and which holds no batch: a fault of ours, not of the disk."""
     held = Held(left_behind)
     bad = held.survey.objects[ids[1].key].places[3]
-    read = SegmentReader.read
-    offset = held.survey.places[bad].entry.offset
-    monkeypatch.setattr(
-        SegmentReader, "read", lambda self, entry: b"nonsense" if entry.offset == offset else read(self, entry)
-    )
+    place, read = held.survey.places[bad], SegmentReader.read
+
+    def spoilt(reader: SegmentReader, entry: Entry) -> bytes:
+        return (
+            b"nonsense"
+            if (reader.path, entry.offset) == (place.reader.path, place.entry.offset)
+            else read(reader, entry)
+        )
+
+    monkeypatch.setattr(SegmentReader, "read", spoilt)
     concerned = {content.key for content in held.survey.contents_of(bad)}
     held.recovery.recover_all()
     held.recovery.close()
