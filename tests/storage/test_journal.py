@@ -41,6 +41,7 @@ class Owner:
         self.files = ScriptedFiles()
         self.told: list[tuple[int, StorageError | None]] = []
         self.needed: list[set[bytes]] = []
+        self.broken: list[StorageError] = []
         self.posted: list[Callable[[], None]] = []
         self.log = LocalLog(
             directory,
@@ -48,6 +49,7 @@ class Owner:
             post=self.posted.append,
             files=self.files,
             on_rolled=self.needed.append,
+            on_broken=self.broken.append,
         )
 
     def append(self, commit: int, key: bytes = bytes(32), pages: int = 1) -> None:
@@ -181,6 +183,25 @@ def test_a_failed_sync_breaks_the_journal_for_good(owner: Owner) -> None:
     assert owner.settle() == []
 
 
+def test_the_owner_is_told_once_that_it_is_broken_after_those_who_waited(owner: Owner) -> None:
+    owner.files.refuse_sync = OSError(errno.EIO, "disk gone")
+    owner.append(1)
+    owner.append(2)
+    assert len(owner.settle()) == 2
+    (error,) = owner.broken
+    assert "the journal is broken" in str(error)
+    owner.settle()
+    assert len(owner.broken) == 1
+
+
+def test_a_full_journal_is_not_a_broken_one(owner: Owner) -> None:
+    owner.files.refuse_write = OSError(errno.ENOSPC, "full")
+    owner.append(1)
+    ((_, error),) = owner.settle()
+    assert isinstance(error, StorageFullError)
+    assert owner.broken == []
+
+
 def test_everything_pending_fails_with_a_broken_journal(owner: Owner) -> None:
     owner.files.held.clear()
     owner.files.refuse_sync = OSError(errno.EIO, "disk gone")
@@ -280,6 +301,30 @@ def test_where_overwriting_needs_room_too_the_journal_is_full_and_not_broken(own
     owner.append(4)
     assert owner.settle() == [(4, None)]
     assert owner.on_disk() == [1, 4]
+
+
+def test_what_could_not_be_erased_is_not_left_behind_in_an_old_segment(owner: Owner) -> None:
+    """The write got to the disk whole, and failed all the same; the next record goes on in another segment."""
+    commit = 1
+    while owner.log._segments.current.room > 12_000:
+        owner.append(commit)
+        owner.settle()
+        commit += 1
+    ordinary = owner.files.write
+
+    def full(fd: int, data: bytes | memoryview, offset: int) -> int:
+        if any(data):
+            ordinary(fd, data, offset)
+        raise OSError(errno.ENOSPC, "no space")
+
+    owner.files.write = full  # type: ignore[method-assign]
+    owner.append(commit)
+    ((_, error),) = owner.settle()
+    assert type(error) is StorageFullError
+    owner.files.write = ordinary  # type: ignore[method-assign]
+    owner.append(commit + 1, pages=5)
+    assert owner.settle() == [(commit + 1, None)]
+    assert owner.on_disk() == [*range(1, commit), commit + 1]
 
 
 def full_for_one_write(files: ScriptedFiles) -> None:

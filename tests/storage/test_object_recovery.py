@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import random
@@ -142,6 +143,25 @@ def test_an_object_is_opened_while_the_sweep_is_in_the_middle_of_it(
     held.recovery.wait()
     held.recovery.close()
     assert sorted(held.let_go) == sorted(object_id.key for object_id in ids)
+
+
+def test_no_descriptor_is_left_on_a_file_that_somebody_may_open(left_behind: Path, ids: list[ObjectId]) -> None:
+    """Closing one later would drop the locks that SQLite then holds."""
+    held = Held(left_behind)
+    for place in reversed(held.survey.places):
+        held.recovery._bring_along(place)
+    assert descriptors_on(left_behind, ids[0]) == 1
+    held.recovery.recover(ids[0].key)
+    assert descriptors_on(left_behind, ids[0]) == 0
+    held.recovery.close()
+
+
+def descriptors_on(data: Path, object_id: ObjectId) -> int:
+    path, found = str(DataDirectory(data).object_path("ROOM", object_id.key)), 0
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found += os.readlink(f"/proc/self/fd/{name}") == path
+    return found
 
 
 def test_whoever_comes_second_waits_for_the_first(

@@ -126,6 +126,23 @@ def test_what_is_committed_before_the_next_life_counts_on_below_the_restore(
     assert begun(store, room)[0].get("value") == b"two"
 
 
+def test_a_life_that_lasts_long_after_the_plan_stays_below_it(
+    make_store: MakeStore, room: ObjectId, past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(rewinder=past)
+    commits = three_values(store, room, past)
+    number = store.plan_restore(room, commits[0])
+    now = store._clock.now_ms()
+    monkeypatch.setattr(store._clock, "now_ms", lambda: now + 86_400_000)
+    storage = store.open(room)
+    store.checkpoint()
+    for writer in list(store._writers.values()):
+        store._drop(writer)
+    assert commits[-1] < put(storage, b"a day later") < number
+    storage.close()
+    assert begun(store, room)[0].get("value") == b"one"
+
+
 def test_a_later_plan_takes_the_place_of_an_earlier_one(make_store: MakeStore, room: ObjectId, past: Past) -> None:
     store = make_store(rewinder=past)
     commits = three_values(store, room, past)
