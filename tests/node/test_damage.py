@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from roost.errors import StorageCorruptError
+from roost.errors import StorageCorruptError, StorageError
 from roost.ids import IdSpace
-from roost.node.damage import report_damage
+from roost.node.damage import BROKEN, end_when_broken, report_damage
 from roost.observer import Observer
 from roost.storage.store import HostStore
 
@@ -33,3 +35,17 @@ def test_a_damaged_object_is_a_named_happening(tmp_path: Path) -> None:
     store.close()
     assert heard[0]["id"] == lobby
     assert "page 2" in heard[0]["reason"]
+
+
+async def test_a_host_whose_journal_is_broken_ends_so_that_another_can_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(os, "_exit", ended.set_result)
+    store = HostStore(tmp_path)
+    end_when_broken(store)
+    store.on_broken(StorageError("the journal is broken: a test said so"))
+    assert not ended.done(), "those who waited are told first"
+    assert await ended == BROKEN
+    assert "another takes its place" in caplog.text
+    store.close()

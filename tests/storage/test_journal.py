@@ -184,9 +184,11 @@ def test_a_failed_sync_breaks_the_journal_for_good(owner: Owner) -> None:
 
 
 def test_the_owner_is_told_once_that_it_is_broken_after_those_who_waited(owner: Owner) -> None:
+    owner.files.held.clear()
     owner.files.refuse_sync = OSError(errno.EIO, "disk gone")
     owner.append(1)
     owner.append(2)
+    owner.files.held.set()
     assert len(owner.settle()) == 2
     (error,) = owner.broken
     assert "the journal is broken" in str(error)

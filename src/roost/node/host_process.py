@@ -16,7 +16,7 @@ from roost.link.connection import Connection
 from roost.link.directory import LocalDirectory
 from roost.link.stream import connect_unix
 from roost.node.alarm_report import alarms_report
-from roost.node.damage import report_damage
+from roost.node.damage import end_when_broken, report_damage
 from roost.node.placeholder import placeholder_app
 from roost.node.process import ANOTHERS
 from roost.node.reports import resident_bytes
@@ -68,6 +68,7 @@ class HostProcess:
             debug=settings.debug,
         )
         report_damage(self._store, self._host.observer)
+        end_when_broken(self._store)
         try:
             await self._host.start(self._start.sockets.host(number))
         except BaseException:

@@ -43,8 +43,9 @@ class LocalLog:
 
     `post` is how the callbacks come back to the owner; `soon` has a function called at the end of this pass of the
     owner's loop, if there is one. `on_rolled` is called there whenever a new segment was begun, with the objects that
-    keep older segments from being used again: bring their files up to date, then `let_go`. `keeper`, `flush` and
-    `needed` are those of Segments.
+    keep older segments from being used again: bring their files up to date, then `let_go`. `on_broken` is called there
+    after the callbacks, once, when nothing can be made durable any more. `keeper`, `flush` and `needed` are those of
+    Segments.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class LocalLog:
         soon: Post | None = None,
         files: Files | None = None,
         on_rolled: Callable[[set[bytes]], None] = lambda keys: None,
+        on_broken: Callable[[StorageError], None] = lambda error: None,
         keeper: Keeper | None = None,
         flush: Callable[[], None] = nothing,
         needed: Mapping[Path, dict[bytes, int]] | None = None,
@@ -66,6 +68,7 @@ class LocalLog:
         self._post = post
         self._soon = soon
         self._on_rolled = on_rolled
+        self._on_broken: Callable[[StorageError], None] | None = on_broken
         self._lock = threading.Lock()
         self._known = threading.Condition(self._lock)
         """Notified when the fate of records became known."""
@@ -304,6 +307,9 @@ class LocalLog:
                     logger.exception("a callback of the journal raised")
         if failed:
             self._admit_again()
+        if self._broken is not None and self._on_broken is not None:
+            told, self._on_broken = self._on_broken, None
+            told(self._broken)
 
     def _admit_again(self) -> None:
         with self._lock:

@@ -111,6 +111,8 @@ class HostStore:
         """Told of each alarm that was given up, once that is durable."""
         self.on_quarantined: Callable[[ObjectId, str], None] = lambda object_id, reason: None
         """Told of each object whose file does not check out, and why; it is not opened before it is repaired."""
+        self.on_broken: Callable[[StorageError], None] = lambda error: None
+        """Told once when nothing can be made durable any more: only another process can go on, after recovery."""
         self._layout = DataDirectory(directory, lambda layout: upgrade(layout, self._keeper))
         self._lock = self._layout.slot(slot)
         agenda: Agenda | None = None
@@ -183,6 +185,7 @@ class HostStore:
             soon=None if self._loop is None else self._soon,
             files=files,
             on_rolled=self._bring_up_to_date,
+            on_broken=lambda error: self.on_broken(error),
             keeper=self._keeper,
             flush=self.agenda.flush,
             needed=needed,
