@@ -23,7 +23,7 @@ from roost.storage.batch import Batch
 from roost.storage.contents import Content, TableMaker
 from roost.storage.files import Files, write_all
 from roost.storage.record import PAGE_BYTES, Record
-from roost.storage.segment import HEADER_BYTES, Segment, SegmentReader, position, split_position
+from roost.storage.segment import HEADER_BYTES, Entry, Segment, SegmentReader, position, split_position
 
 SIZE = 256 * 1024
 
@@ -247,3 +247,32 @@ def test_a_journal_that_never_holds_still_is_an_error_and_no_loop_without_end(
     monkeypatch.setattr(journal_view, "_unchanged", lambda readers: False)
     with pytest.raises(StorageError, match="faster than it can be read"):
         numbers(tmp_path)
+
+
+def test_reading_goes_on_behind_the_last_entry_without_reading_those_before_again(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = journal.begin("journal-000001", 7)
+    for number in range(1, 9):
+        journal.write(segment, commit(number))
+    looked: list[int] = []
+    entry_at = SegmentReader.entry_at
+
+    def look(self: SegmentReader, at: int) -> Entry | None:
+        looked.append(at)
+        return entry_at(self, at)
+
+    monkeypatch.setattr(SegmentReader, "entry_at", look)
+    with contextlib.closing(LiveSegments(tmp_path, 0)) as segments:
+        *_, last = segments.entries()
+    end = segment.end
+    journal.write(segment, commit(9))
+    looked.clear()
+    with contextlib.closing(LiveSegments(tmp_path, 0)) as segments:
+        (entry,) = segments.entries(last.end, read=last)
+    assert [record.commit for record in entry.records()] == [9]
+    assert looked == [end, segment.end]
+    journal.write(journal.begin("journal-000001", 8), commit(10))
+    with contextlib.closing(LiveSegments(tmp_path, 0)) as segments:
+        (entry,) = segments.entries(last.end, read=last)
+    assert [record.commit for record in entry.records()] == [10], "the segment was used again"

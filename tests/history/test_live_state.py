@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -10,7 +12,7 @@ from typing import IO
 
 import pytest
 
-from roost.errors import StorageError
+from roost.errors import StorageCorruptError, StorageError
 from roost.history import live_state as module
 from roost.history.folding import fold
 from roost.history.live_state import FileImages, copy_live, live_state
@@ -19,6 +21,7 @@ from roost.limits import Limits
 from roost.storage.keeper import Keeper, NothingKept
 from roost.storage.record import PAGE_BYTES
 from roost.storage.store import HostStore
+from roost.storage.sums import keep_sums, sums_path
 
 SPACE = IdSpace("ROOM", "ROOM")
 LOBBY = SPACE.from_name("lobby")
@@ -163,3 +166,123 @@ def test_pages_are_numbered_from_one(tmp_path: Path) -> None:
     for beyond in (0, 3):
         with pytest.raises(KeyError):
             images[beyond]
+
+
+# -- damage ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roost.history.live_state.time.sleep", lambda seconds: None)
+
+
+def file_of(data: Path, object_id: ObjectId = LOBBY) -> Path:
+    return data / "objects" / "ROOM" / object_id.to_string()[:2] / f"{object_id}.sqlite"
+
+
+def rot(path: Path, page: int) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[(page - 1) * PAGE_BYTES + 100] ^= 4
+    path.write_bytes(raw)
+
+
+def stopped(data: Path, make_store: Callable[..., HostStore]) -> Path:
+    """The file of an object that no record of the journal leads back to any more."""
+    store = make_store(FoldsAtOnce(data))
+    put(store, **{f"key {number}": BLOB for number in range(4)})
+    store.checkpoint()
+    many_noises(store)
+    store.close()
+    return file_of(data)
+
+
+def many_noises(store: HostStore) -> None:
+    for _ in range(60):
+        put(store, SPACE.from_name("other"), noise=random.randbytes(20_000))
+
+
+@pytest.mark.parametrize("page", [1, 3])
+def test_a_page_that_is_not_what_was_written_is_told_and_not_copied(
+    data: Path, make_store: Callable[..., HostStore], page: int
+) -> None:
+    path = stopped(data, make_store)
+    rot(path, page)
+    with pytest.raises(StorageCorruptError, match=rf"not what was written: page {page}.*`roost repair {LOBBY}`"):
+        stored(data)
+    assert stored(data, SPACE.from_name("other")) is not None
+
+
+def test_pages_that_are_gone_are_told(data: Path, make_store: Callable[..., HostStore]) -> None:
+    path = stopped(data, make_store)
+    os.truncate(path, 2 * PAGE_BYTES)
+    with pytest.raises(StorageCorruptError, match="pages 3, 4"):
+        stored(data)
+    path.unlink()
+    with pytest.raises(StorageCorruptError, match="pages 1, 2, 3"):
+        live_state(data, LOBBY)
+
+
+def test_a_page_that_a_record_writes_anew_is_whole(data: Path, make_store: Callable[..., HostStore]) -> None:
+    store = make_store(FoldsAtOnce(data))
+    put(store, a=BLOB)
+    store.checkpoint()
+    rot(file_of(data), 1)
+    assert stored(data) == {"a": BLOB}
+
+
+def test_a_file_without_checksums_is_copied_as_it_is(data: Path, make_store: Callable[..., HostStore]) -> None:
+    path = stopped(data, make_store)
+    sums_path(path).unlink()
+    raw = bytearray(path.read_bytes())
+    raw[24:28] = b"\0\0\0\1"  # a counter that SQLite does not check
+    path.write_bytes(raw)
+    assert stored(data) == {f"key {number}": BLOB for number in range(4)}
+
+
+def test_a_checkpoint_between_the_copy_and_its_check_is_no_damage(
+    data: Path, make_store: Callable[..., HostStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages are from before it and the checksums from after it, and the segments in between are gone."""
+    path = stopped(data, make_store)
+    store = make_store(FoldsAtOnce(data))
+    copy_file = module._copy_file
+    copied: list[Path] = []
+
+    def overtaken(path: Path, into: IO[bytes]) -> None:
+        copy_file(path, into)
+        if not copied:
+            put(store, **{f"key {number}": BLOB[::-1] for number in range(4)})
+            store.checkpoint()
+            many_noises(store)
+        copied.append(path)
+
+    monkeypatch.setattr(module, "_copy_file", overtaken)
+    assert stored(data) == {f"key {number}": BLOB[::-1] for number in range(4)}
+    assert copied[0] == path
+
+
+def test_what_does_not_match_for_a_moment_is_looked_at_again(
+    data: Path, make_store: Callable[..., HostStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = stopped(data, make_store)
+    rot(path, 3)
+
+    def mend(seconds: float) -> None:
+        with path.open("r+b") as file:
+            keep_sums(path, file.fileno(), [3])
+
+    monkeypatch.setattr("roost.history.live_state.time.sleep", mend)
+    assert stored(data) is not None
+
+
+def test_a_file_that_the_disk_cannot_read_is_told_with_what_to_do(
+    data: Path, make_store: Callable[..., HostStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped(data, make_store)
+
+    def unreadable(path: Path, into: IO[bytes]) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(module, "_copy_file", unreadable)
+    with pytest.raises(StorageCorruptError, match=r"cannot be read from the disk.*`roost repair"):
+        stored(data)

@@ -220,3 +220,17 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_positions_grow_along_the_journal() -> None:
     points = [position(1, HEADER_BYTES), position(1, SIZE), position(2, HEADER_BYTES), position(3, 0)]
     assert points == sorted(points)
+
+
+def test_reading_goes_on_behind_an_entry_that_was_read(tmp_path: Path) -> None:
+    segment = new_segment(tmp_path / "s", 3)
+    add(segment, b"one", b"two")
+    reader = SegmentReader(tmp_path / "s")
+    first, second = reader.entries()
+    add(segment, b"three")
+    segment.close()
+    reader.close()
+    reader = SegmentReader(tmp_path / "s")
+    assert [reader.read(entry) for entry in reader.entries(second.end, second.chain)] == [b"three"]
+    assert list(reader.entries(second.end, first.chain)) == [], "it does not follow that one"
+    reader.close()

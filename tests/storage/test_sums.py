@@ -11,7 +11,16 @@ import pytest
 
 from roost.storage import sums
 from roost.storage.record import PAGE_BYTES
-from roost.storage.sums import BLOCK_BYTES, PAGES_PER_BLOCK, damaged_pages, keep_sums, sums_path, unchecked_pages
+from roost.storage.sums import (
+    BLOCK_BYTES,
+    PAGES_PER_BLOCK,
+    damaged_pages,
+    keep_sums,
+    kept_sums,
+    page_sum,
+    sums_path,
+    unchecked_pages,
+)
 
 
 class Pages:
@@ -154,3 +163,11 @@ def test_sums_that_cannot_be_written_are_removed(file: Pages, caplog: pytest.Log
 def test_the_file_of_sums_is_for_its_user_alone(file: Pages) -> None:
     file.keep(1)
     assert sums_path(file.path).stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_known_is_told_page_by_page(file: Pages) -> None:
+    assert list(kept_sums(file.path)) == []
+    file.keep(1)
+    raw = file.path.read_bytes()
+    pages = [raw[at : at + PAGE_BYTES] for at in range(0, len(raw), PAGE_BYTES)]
+    assert list(kept_sums(file.path)) == [(number, page_sum(page)) for number, page in enumerate(pages, 1)]

@@ -25,7 +25,7 @@ from roost.errors import StorageCorruptError, StorageError
 from roost.storage.batch import unpack
 from roost.storage.files import sync_file
 from roost.storage.record import Record
-from roost.storage.segment import Entry, SegmentReader, position
+from roost.storage.segment import Entry, SegmentReader, position, split_position
 from roost.storage.segments import segment_paths
 
 _TRIES_MAX = 100
@@ -57,6 +57,8 @@ class LiveEntry(msgspec.Struct, frozen=True):
     sequence: int
     end: int
     """The position right behind it, as `roost.storage.segment.position` makes one: reading can go on from there."""
+    chain: int
+    """The checksum of everything in its segment up to there."""
     packed: bytes
 
     def records(self) -> Iterator[Record]:
@@ -76,22 +78,31 @@ class LiveSegments:
         """All that are, or were, in use, in the order of their use."""
         return [LiveSegment(self.slot, reader.sequence, reader.settled) for reader in self._readers]
 
-    def entries(self, after: int = 0, key: bytes | None = None) -> Iterator[LiveEntry]:
+    def entries(self, after: int = 0, key: bytes | None = None, read: LiveEntry | None = None) -> Iterator[LiveEntry]:
         """What was written behind a position, in order; with `key`, only what has commits of that object.
 
-        Raises SegmentRecycledError.
+        `read` is the last entry before the position, where it is at hand: its segment is not read from the beginning
+        then. Raises SegmentRecycledError.
         """
-        last = max((reader.sequence for reader in self._readers if next(reader.entries(), None)), default=0)
+        last = 0 if read is None else read.sequence
+        last = max(
+            (one.sequence for one in self._readers if one.sequence > last and next(one.entries(), None)), default=last
+        )
         for reader in self._readers:
             self._check(reader)
         for reader in self._readers:
             if reader.sequence <= last:
-                yield from self._entries_of(reader, after, key)
+                yield from self._entries_of(reader, after, key, read)
 
-    def _entries_of(self, reader: SegmentReader, after: int, key: bytes | None) -> Iterator[LiveEntry]:
+    def _entries_of(
+        self, reader: SegmentReader, after: int, key: bytes | None, read: LiveEntry | None
+    ) -> Iterator[LiveEntry]:
         if position(reader.sequence + 1, 0) <= after:
             return
-        places = [place for place in reader.entries() if position(reader.sequence, place.end) > after]
+        found = reader.entries()
+        if read is not None and read.sequence == reader.sequence and read.end <= after:
+            found = reader.entries(split_position(read.end)[1], read.chain)
+        places = [place for place in found if position(reader.sequence, place.end) > after]
         self._check(reader)
         if key is not None:
             places = [place for place in places if any(one.key == key for one in reader.contents(place))]
@@ -101,7 +112,7 @@ class LiveSegments:
             contents = [(place, reader.read(place)) for place in some]
             self._check(reader)
             for place, packed in contents:
-                yield LiveEntry(self.slot, reader.sequence, position(reader.sequence, place.end), packed)
+                yield LiveEntry(self.slot, reader.sequence, position(reader.sequence, place.end), place.chain, packed)
 
     def _check(self, reader: SegmentReader) -> None:
         """What was read of a segment is what it holds, if it still is what it was."""

@@ -11,30 +11,49 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from roost.errors import StorageError
+import msgspec
+
+from roost.errors import StorageCorruptError, StorageError
 from roost.history.archive import ArchiveReader
 from roost.history.journal_view import SegmentRecycledError, live_records, live_segments
 from roost.history.shelf import Shelf
 from roost.ids import ObjectId
+from roost.storage.database import said_pages
 from roost.storage.files import Files, write_all
 from roost.storage.layout import DataDirectory
 from roost.storage.record import PAGE_BYTES, Record
 from roost.storage.rewinder import State
+from roost.storage.sums import damaged_pages
 from roost.storage.template import is_born
 
 _TRIES_MAX = 20
+_LOOKS = 3
+_PAUSE_SECONDS = 0.05
+
+
+class _Copied(msgspec.Struct, frozen=True):
+    """What an attempt made."""
+
+    commit: int
+    damaged: list[int]
+    """Pages that are not what was written, see (4)."""
 
 
 def live_state(data: Path, object_id: ObjectId) -> State | None:
-    """What the object holds now, in a temporary file however large it is; None when it holds nothing."""
+    """What the object holds now, in a temporary file however large it is; None when it holds nothing.
+
+    Raises as `copy_live` does.
+    """
     with tempfile.TemporaryFile(prefix="state-", dir=data) as file:
         commit = copy_live(data, object_id, file)
         if commit is None:
@@ -47,33 +66,56 @@ def copy_live(data: Path, object_id: ObjectId, into: IO[bytes]) -> int | None:
     """Write the object's database, as it is now, into an empty file.
 
     The number of its last commit where the journal still has that, else 0; None when the object holds nothing.
+    Raises StorageCorruptError when its file is not what was written to it, and StorageError when it cannot be read.
     """
-    shelf = Shelf(data)
+    shelf, looks = Shelf(data), 0
     with shelf.reading():
         for _ in range(_TRIES_MAX):
             try:
-                commit = _copy_once(data, shelf, object_id, into)
+                copied = _copy_once(data, shelf, object_id, into)
             except SegmentRecycledError:
                 continue
-            if commit is not None:
+            if copied is None:
+                continue
+            if not copied.damaged:
                 into.seek(0)
-                return commit if is_born(into.read(100)) else None
+                return copied.commit if is_born(into.read(100)) else None
+            looks += 1
+            if looks == _LOOKS:
+                raise _damaged(data, object_id, f"is not what was written: {said_pages(copied.damaged)}")
+            time.sleep(_PAUSE_SECONDS)
     raise StorageError(f"{object_id!r} cannot be read: its host uses segments again faster than they are read")
 
 
-def _copy_once(data: Path, shelf: Shelf, object_id: ObjectId, into: IO[bytes]) -> int | None:
+def _copy_once(data: Path, shelf: Shelf, object_id: ObjectId, into: IO[bytes]) -> _Copied | None:
     """One attempt; None when a segment went away meanwhile, see (3)."""
     kept_before, live_before = set(shelf.archives()), _live(data)
     into.seek(0)
     into.truncate()
-    _copy_file(DataDirectory(data).object_path(object_id.binding, object_id.key), into)
-    records = list(live_records(data, object_id.key))
+    path = DataDirectory(data).object_path(object_id.binding, object_id.key)
+    try:
+        _copy_file(path, into)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise _damaged(data, object_id, "cannot be read from the disk") from error
+    suspects = damaged_pages(path, into.fileno())
+    following = Following(into.fileno())
+    following.add(live_records(data, object_id.key))
     missing = live_before - _live(data)
-    for path in set(shelf.archives()) - kept_before:
-        with ArchiveReader(path) as archive:
+    for archived in sorted(set(shelf.archives()) - kept_before):
+        with ArchiveReader(archived) as archive:
             missing.discard((archive.slot, archive.sequence))
-            records += archive.records(object_id.key)
-    return None if missing else apply_in_order(records, into)
+            following.add(archive.records(object_id.key))
+    if missing:
+        return None
+    following.finish()
+    return _Copied(following.last, [page for page in suspects if not following.writes(page)])
+
+
+def _damaged(data: Path, object_id: ObjectId, how: str) -> StorageCorruptError:
+    path = DataDirectory(data).object_path(object_id.binding, object_id.key)
+    return StorageCorruptError(f"{path} {how}. `roost repair {object_id}` rebuilds what can be read")
 
 
 def _live(data: Path) -> set[tuple[int, int]]:
@@ -89,14 +131,37 @@ def _copy_file(path: Path, into: IO[bytes]) -> None:
     into.flush()
 
 
-def apply_in_order(records: list[Record], into: IO[bytes]) -> int:
-    """Bring a copy of an object's file up to the last of the records; its number, 0 when there are none."""
-    last = 0
-    for record in sorted(records, key=lambda one: one.commit):
-        if record.commit > last:
-            apply(record, into.fileno())
-            last = record.commit
-    return last
+class Following:
+    """Brings a copy of an object's file up to the last of the records that are added, in whatever order they come.
+
+    Of each page the latest image counts. So no more than one record is held at a time.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.last = 0
+        """The number of the last commit; 0 when there is none."""
+        self._fd = fd
+        self._size_pages = 0
+        self._written: dict[int, int] = {}
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Write what these hold, where nothing later was."""
+        for record in records:
+            for number, image in record.images.items():
+                if self._written.get(number, 0) < record.commit:
+                    self._written[number] = record.commit
+                    write_all(Files(), self._fd, image, (number - 1) * PAGE_BYTES)
+            if record.commit > self.last:
+                self.last, self._size_pages = record.commit, record.size_pages
+
+    def finish(self) -> None:
+        """Give the file its size."""
+        if self.last:
+            os.ftruncate(self._fd, self._size_pages * PAGE_BYTES)
+
+    def writes(self, page: int) -> bool:
+        """Whether a page is not what the file had: it came from a record, or is beyond the end."""
+        return page in self._written or bool(self.last and page > self._size_pages)
 
 
 def apply(record: Record, fd: int) -> None:

@@ -193,12 +193,15 @@ class SegmentReader:
         self.settled = version > 1 and header[at + _FRONT.size] == _SETTLED
         return True
 
-    def entries(self) -> Iterator[Entry]:
-        """The entries in order, up to the first that does not check out. A segment at rest is read by `walk`."""
-        for step in self.walk():
-            if isinstance(step, Gap):
-                return
-            yield step
+    def entries(self, at: int = HEADER_BYTES, chain: int | None = None) -> Iterator[Entry]:
+        """The entries in order, up to the first that does not check out. A segment at rest is read by `walk`.
+
+        With the end of an entry that was read, and its chain, those behind it.
+        """
+        chain = first_chain(self.sequence) if chain is None else chain
+        while (entry := self.entry_at(at)) is not None and self._matches(entry, chain):
+            yield entry
+            at, chain = entry.end, entry.chain
 
     def walk(self) -> Iterator[Entry | Gap]:
         """The entries in order, and the gaps between them; see (3)."""

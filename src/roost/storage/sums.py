@@ -83,6 +83,21 @@ def damaged_pages(file: Path, fd: int, pages_max: int | None = None) -> list[int
         os.close(sums_fd)
 
 
+def kept_sums(file: Path) -> Iterator[tuple[int, int]]:
+    """The pages whose checksums are known, and these: see `page_sum`. Raises OSError."""
+    try:
+        raw = sums_path(file).read_bytes()
+    except FileNotFoundError:
+        return
+    for number, block in _blocks(raw, 0):
+        yield from ((number * PAGES_PER_BLOCK + 1 + at, one) for at, one in enumerate(block) if one)
+
+
+def page_sum(page: bytes | memoryview) -> int:
+    """The checksum of a page, which is never 0."""
+    return zlib.crc32(page) or 1
+
+
 def unchecked_pages(file: Path, size_pages: int) -> int:
     """How many pages of a file have no checksum. Raises OSError."""
     try:
@@ -171,7 +186,7 @@ def _sums_of(fd: int, pages: Iterable[int]) -> Iterator[tuple[int, int]]:
     for first, count in _runs(pages):
         raw = memoryview(read_fully(fd, count * PAGE_BYTES, (first - 1) * PAGE_BYTES))
         for at in range(len(raw) // PAGE_BYTES):
-            yield first + at, zlib.crc32(raw[at * PAGE_BYTES : (at + 1) * PAGE_BYTES]) or 1
+            yield first + at, page_sum(raw[at * PAGE_BYTES : (at + 1) * PAGE_BYTES])
 
 
 def _runs(pages: Iterable[int]) -> Iterator[tuple[int, int]]:
