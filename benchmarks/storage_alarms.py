@@ -260,7 +260,7 @@ async def how_late_do_they_ring(base: Path) -> None:
         say(
             f"How late do {count:,} of a million ring that are due within {SPREAD_SECONDS:g} s, each storing a value?",
             f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, at most {most:.1f} ms; too early: {sum(one < 0 for one in late)}",
-            f"all in {took:.1f} s, {processor / count * 1e6:.0f} µs on the processor each, {grown / 2**20:.0f} MiB more",
+            f"all in {took:.1f} s, {processor / count * 1e6:.0f} µs on the processor each, +{grown / 2**20:.0f} MiB",
             f"bare timers with nothing to do: p50 {t50:.2f} ms, p99 {t99:.2f} ms, at most {tmost:.1f} ms",
         )
 
