@@ -1,16 +1,17 @@
-# The words: run, test, style, types, tests, crash, bench, docs, clean. `make PYTHON=python3.12 ...` chooses an
+# The words: run, test, style, types, tests, crash, soak, bench, docs, clean. `make PYTHON=python3.12 ...` chooses an
 # interpreter, `make run PORT=9000` a port, `make tests ARGS="tests/storage -x"` what pytest is given,
-# `make crash MINUTES=60` for how long things are destroyed.
+# `make crash MINUTES=60 KILLS=5000` for how long power fails and how often processes are killed, `make soak MINUTES=60`.
 
 PYTHON ?=
 PORT ?= 8787
 ARGS ?=
 MINUTES ?= 10
+KILLS ?= 2000
 
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test style types tests crash bench docs clean
+.PHONY: run test style types tests crash soak bench docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/roost dev examples/whiteboard/app.py --port $(PORT)
@@ -31,6 +32,11 @@ tests: $(VENV)/.installed-test
 crash: $(VENV)/.installed-test
 	@.ci/system "gcc:gcc libc6-dev"
 	$(BIN)/python -m tests.power_loss --minutes $(MINUTES)
+	$(BIN)/python -m tests.crash --kills $(KILLS)
+	EXAMPLES=200 $(BIN)/python -m pytest --timeout 3600 tests/crash/test_whole_object.py
+
+soak: $(VENV)/.installed-test
+	$(BIN)/python -m tests.crash.soak --minutes $(MINUTES)
 
 bench: $(VENV)/.installed
 	@.ci/system "gcc:gcc libc6-dev"
