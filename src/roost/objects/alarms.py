@@ -229,9 +229,15 @@ def _named(alarm: Alarm) -> str:
 
 def _arguments(handler: Callable[..., Any], alarm: Alarm) -> tuple[Any, ...]:
     """What `alarm` is called with: it may do without the information."""
-    info = AlarmInfo(retry_count=alarm.retries, scheduled_time=alarm.scheduled, key=alarm.key)
-    try:
-        inspect.signature(handler).bind(info)
-    except TypeError:
+    if not _takes_information(getattr(handler, "__func__", handler), bound=hasattr(handler, "__func__")):
         return ()
-    return (info,)
+    return (AlarmInfo(retry_count=alarm.retries, scheduled_time=alarm.scheduled, key=alarm.key),)
+
+
+@functools.lru_cache(maxsize=256)  # of one class it is always the same, and looking costs more than ringing
+def _takes_information(function: Callable[..., Any], *, bound: bool) -> bool:
+    try:
+        inspect.signature(function).bind(*(["self", "info"] if bound else ["info"]))
+    except TypeError:
+        return False
+    return True

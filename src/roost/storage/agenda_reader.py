@@ -89,7 +89,7 @@ class AgendaReader:
     def is_complete(self) -> bool:
         """Whether it knows every object that has an alarm."""
         with translated(self.path):
-            return self.connection.execute(_COMPLETE).get == 1
+            return bool(self.connection.execute(_COMPLETE).get == 1)
 
     def _entries(self, query: str, bindings: tuple[Any, ...]) -> list[Entry]:
         with translated(self.path):
