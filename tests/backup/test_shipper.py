@@ -17,7 +17,7 @@ from roost.backup.target import DirectoryTarget
 from roost.history.archive import ArchiveReader
 from roost.history.shelf import Shelf
 from roost.storage.record import Record
-from roost.storage.segment import split_position
+from roost.storage.segment import Entry, SegmentReader, split_position
 
 
 @pytest.fixture
@@ -243,3 +243,30 @@ def test_the_disk_holds_no_more_than_a_part_of_it_and_nothing_afterwards(
     assert done.shipments >= 3
     assert 0 < max(sizes) < done.bytes / 2
     assert list((data / "backup" / "spool").rglob("*.archive*")) == []
+
+
+def test_a_round_that_finds_nothing_new_reads_no_entry_again(
+    host: Counted, make_shipper: Callable[..., Shipper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        host.put("a", b"%d" % number)
+    shipper = make_shipper()
+    assert shipper.ship().shipments == 1
+    read: list[int] = []
+    original = SegmentReader.read
+
+    def watched(self: SegmentReader, entry: Entry) -> bytes:
+        read.append(entry.offset)
+        return original(self, entry)
+
+    monkeypatch.setattr(SegmentReader, "read", watched)
+    again = make_shipper()  # begins with what the target tells, and has to find its place once
+    again.ship()
+    assert read
+    for one in (shipper, again):
+        read.clear()
+        assert one.ship().shipments == 0
+        assert read == []
+    host.put("a", b"new")
+    assert shipper.ship().shipments == 1
+    assert len(set(read)) == 1

@@ -264,15 +264,17 @@ def test_reading_goes_on_behind_the_last_entry_without_reading_those_before_agai
 
     monkeypatch.setattr(SegmentReader, "entry_at", look)
     with contextlib.closing(LiveSegments(tmp_path, 0)) as segments:
-        *_, last = segments.entries()
+        list(segments.entries(after=position(7, segment.end)))
+        reached = segments.reached
+    assert reached is not None
     end = segment.end
     journal.write(segment, commit(9))
     looked.clear()
     with contextlib.closing(LiveSegments(tmp_path, 0)) as segments:
-        (entry,) = segments.entries(last.end, read=last)
+        (entry,) = segments.entries(reached.end, read=reached)
     assert [record.commit for record in entry.records()] == [9]
     assert looked == [end, segment.end]
     journal.write(journal.begin("journal-000001", 8), commit(10))
     with contextlib.closing(LiveSegments(tmp_path, 0)) as segments:
-        (entry,) = segments.entries(last.end, read=last)
+        (entry,) = segments.entries(reached.end, read=reached)
     assert [record.commit for record in entry.records()] == [10], "the segment was used again"

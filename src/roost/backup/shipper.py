@@ -8,6 +8,7 @@
 #      journal that neither memory nor the disk notice.
 #  (4) A journal that is behind what was shipped is not the one that was shipped: the directory was put back to an
 #      earlier copy of itself. ForeignSeriesError, and it has to begin a new series.
+#  (5) What was read of a segment is not read again: a shipper that finds nothing new has read some headers.
 """Ships the journals of a data directory."""
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from roost.history.archive import ArchiveWriter
 from roost.history.journal_view import (
     LiveEntry,
     LiveSegments,
+    Reached,
     SegmentRecycledError,
     live_segments,
     live_slots,
@@ -64,6 +66,7 @@ class Shipper:
         self.ends: dict[int, int] = {}
         self._data = data
         self._shelf = Shelf(data)
+        self._reached: dict[int, Reached | None] = {}
         self._pause = pause
         self._number = 0
 
@@ -113,11 +116,12 @@ class Shipper:
                 if until > reached:
                     yield Shipment(slot, reached, until), archives[sequence]
                     reached = until
-            for part in _parts_of(segments.entries(reached)):
+            for part in _parts_of(segments.entries(reached, read=self._reached.get(slot))):
                 shipment = Shipment(slot, reached, part[-1].end)
                 with self._archive(shipment, part) as path:
                     yield shipment, path
                 reached = shipment.until
+            self._reached[slot] = segments.reached
 
     def _known(self, slot: int) -> set[int]:
         segments = [one.sequence for one in live_segments(self._data) if one.slot == slot]

@@ -57,8 +57,6 @@ class LiveEntry(msgspec.Struct, frozen=True):
     sequence: int
     end: int
     """The position right behind it, as `roost.storage.segment.position` makes one: reading can go on from there."""
-    chain: int
-    """The checksum of everything in its segment up to there."""
     packed: bytes
 
     def records(self) -> Iterator[Record]:
@@ -66,11 +64,22 @@ class LiveEntry(msgspec.Struct, frozen=True):
         return unpack(self.packed)
 
 
+class Reached(msgspec.Struct, frozen=True):
+    """Where reading the segments of a slot ended, from where it can go on later."""
+
+    sequence: int
+    end: int
+    """The position behind the last entry."""
+    chain: int
+
+
 class LiveSegments:
     """The segments of one slot as they were at one moment; `close` lets go of them."""
 
     def __init__(self, data: Path, slot: int) -> None:
         self.slot = slot
+        self.reached: Reached | None = None
+        """Up to where the last segment with entries was looked at."""
         self._readers = _opened(data / "hosts" / str(slot))
 
     @property
@@ -78,12 +87,13 @@ class LiveSegments:
         """All that are, or were, in use, in the order of their use."""
         return [LiveSegment(self.slot, reader.sequence, reader.settled) for reader in self._readers]
 
-    def entries(self, after: int = 0, key: bytes | None = None, read: LiveEntry | None = None) -> Iterator[LiveEntry]:
+    def entries(self, after: int = 0, key: bytes | None = None, read: Reached | None = None) -> Iterator[LiveEntry]:
         """What was written behind a position, in order; with `key`, only what has commits of that object.
 
-        `read` is the last entry before the position, where it is at hand: its segment is not read from the beginning
-        then. Raises SegmentRecycledError.
+        `read` is what was `reached` the last time, if there was one: a segment is not looked at from its beginning
+        again, as long as it is the same and the position is not before that. Raises SegmentRecycledError.
         """
+        self.reached = read = read if read is not None and read.end <= after else None
         last = 0 if read is None else read.sequence
         last = max(
             (one.sequence for one in self._readers if one.sequence > last and next(one.entries(), None)), default=last
@@ -95,14 +105,16 @@ class LiveSegments:
                 yield from self._entries_of(reader, after, key, read)
 
     def _entries_of(
-        self, reader: SegmentReader, after: int, key: bytes | None, read: LiveEntry | None
+        self, reader: SegmentReader, after: int, key: bytes | None, read: Reached | None
     ) -> Iterator[LiveEntry]:
         if position(reader.sequence + 1, 0) <= after:
             return
-        found = reader.entries()
-        if read is not None and read.sequence == reader.sequence and read.end <= after:
-            found = reader.entries(split_position(read.end)[1], read.chain)
+        goes_on = read is not None and read.sequence == reader.sequence
+        found = list(reader.entries(split_position(read.end)[1], read.chain) if read and goes_on else reader.entries())
         places = [place for place in found if position(reader.sequence, place.end) > after]
+        self._check(reader)
+        if found:
+            self.reached = Reached(reader.sequence, position(reader.sequence, found[-1].end), found[-1].chain)
         self._check(reader)
         if key is not None:
             places = [place for place in places if any(one.key == key for one in reader.contents(place))]
@@ -112,7 +124,7 @@ class LiveSegments:
             contents = [(place, reader.read(place)) for place in some]
             self._check(reader)
             for place, packed in contents:
-                yield LiveEntry(self.slot, reader.sequence, position(reader.sequence, place.end), place.chain, packed)
+                yield LiveEntry(self.slot, reader.sequence, position(reader.sequence, place.end), packed)
 
     def _check(self, reader: SegmentReader) -> None:
         """What was read of a segment is what it holds, if it still is what it was."""
