@@ -277,7 +277,7 @@ async def what_do_others_notice_of_a_checkpoint(base: Path) -> None:
             for n in range(100):
                 busy.put(f"key {n}", os.urandom(2000))
             busy.commit(ignore)
-            store._bring_up_to_date({busy.object_id.key})
+            store._open.bring_up_to_date({busy.object_id.key})
 
     during = await turns_beside(other, 1500, go_on)
     store.close()

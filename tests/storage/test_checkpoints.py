@@ -82,7 +82,7 @@ def test_a_turn_waits_while_the_log_is_emptied(
     monkeypatch.setattr(Database, "move_pages", slow)
     commit(storage, b"1")
     log.pending()[0].succeed()
-    making: Any = store_of(storage)._checkpoints
+    making: Any = store_of(storage)._open.checkpoints
     while not making._moving:
         step = next(iter(making._steps))
         making._follow(step, step.result.result())
@@ -149,8 +149,8 @@ def test_commits_under_way_hold_up_no_checkpoint_and_are_no_part_of_it(storage: 
     first.succeed()
     store: Any = store_of(storage)
     writer = writer_of(storage)
-    store._checkpoints.begin(writer)
-    store._checkpoints.wait()
+    store._open.checkpoints.begin(writer)
+    store._open.checkpoints.wait()
     assert log.let_go_of == {storage.object_id.key: first.record.commit}
     assert not writer.settled
     assert value_in(writer.database.path) == b"1"
@@ -177,8 +177,8 @@ def test_a_failed_commit_after_a_checkpoint_takes_nothing_durable_back(storage: 
     log.pending()[0].succeed()
     commit(storage, b"2")
     store: Any = store_of(storage)
-    store._checkpoints.begin(writer_of(storage))
-    store._checkpoints.wait()
+    store._open.checkpoints.begin(writer_of(storage))
+    store._open.checkpoints.wait()
     log.pending()[0].fail(StorageFullError("no space left for the journal"))
     storage.close()
     again = store.open(storage.object_id)
@@ -200,7 +200,7 @@ def test_an_object_that_never_rests_does_not_grow_its_log_without_end(
         if len(pending) > 1:
             pending[-2].succeed()  # there is always one under way
         assert not writer_of(storage).settled
-        store._checkpoints.wait()
+        store._open.checkpoints.wait()
         while store._posted:
             store._posted.popleft()()
         largest = max(largest, writer_of(storage).database.wal_bytes)
@@ -213,12 +213,12 @@ def test_an_old_segment_is_let_go_of_though_the_object_never_rests(storage: Obje
     commit(storage, b"1")
     commit(storage, b"2")
     old = log.pending()
-    store._bring_up_to_date({storage.object_id.key})
+    store._open.bring_up_to_date({storage.object_id.key})
     commit(storage, b"3")
     for append in old:
         append.succeed()
-    store._checkpointed(writer_of(storage))
-    store._checkpoints.wait()
+    store._open.checkpointed(writer_of(storage))
+    store._open.checkpoints.wait()
     assert not writer_of(storage).settled
     assert log.let_go_of == {storage.object_id.key: old[-1].record.commit}
     assert not writer_of(storage).overdue

@@ -202,7 +202,7 @@ class Histories(RuleBasedStateMachine):
     def torn_checkpoint(self) -> None:
         """Pages were moved, but the file was never synced and nothing was let go."""
         self.store.settle()
-        for writer in self.store._writers.values():
+        for writer in self.store._open.writers.values():
             if writer.may_checkpoint():
                 writer.database.begin_checkpoint()
                 writer.database.move_pages()
@@ -210,7 +210,7 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def half_a_checkpoint(self) -> None:
         """Pages of durable commits were written, and the process died before the file was synced."""
-        for writer in self.store._writers.values():
+        for writer in self.store._open.writers.values():
             if not writer.checkpointing:
                 writer.database.write_pages(writer.database.durable_mark)
 
@@ -293,7 +293,7 @@ class Histories(RuleBasedStateMachine):
     def is_still(self) -> bool:
         log: Any = self.store._log
         waiting = set() if self.files.held.is_set() else set(self.files.waiting)
-        making = [step for step in list(self.store._checkpoints._steps) if step.result and not step.result.done()]
+        making = [step for step in list(self.store._open.checkpoints._steps) if step.result and not step.result.done()]
         held_up = sum(name.startswith("roost-checkpoint") for name in waiting)
         recovery = self.store._recovery
         return (

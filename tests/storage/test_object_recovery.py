@@ -22,6 +22,7 @@ from roost.storage import object_recovery
 from roost.storage.files import Files
 from roost.storage.layout import DataDirectory
 from roost.storage.object_recovery import ObjectRecovery
+from roost.storage.open_files import OpenFiles
 from roost.storage.quarantine import Case, Quarantine
 from roost.storage.segment import Entry, SegmentReader
 from roost.storage.segments import segment_paths
@@ -41,7 +42,7 @@ def ids(space: IdSpace) -> list[ObjectId]:
 def left_behind(make_store: MakeStore, ids: list[ObjectId], tmp_path: Path) -> Path:
     """A directory after a crash: eight objects, of which no file holds anything."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(HostStore, "_bring_up_to_date", lambda self, keys: None)
+        patch.setattr(OpenFiles, "bring_up_to_date", lambda self, keys: None)
         store = make_store(limits=LIMITS)
     for turn in range(6):
         for object_id in ids:

@@ -119,8 +119,8 @@ def test_what_is_committed_before_the_next_life_counts_on_below_the_restore(
     for _ in range(3):
         last = put(storage, b"between")
         store.checkpoint()
-        for writer in list(store._writers.values()):
-            store._drop(writer)  # as when others need the room: numbers begin anew after it
+        for writer in list(store._open.writers.values()):
+            store._open.drop(writer)  # as when others need the room: numbers begin anew after it
     assert commits[-1] < last < number
     storage.close()
     assert begun(store, room)[0].get("value") == b"two"
@@ -136,8 +136,8 @@ def test_a_life_that_lasts_long_after_the_plan_stays_below_it(
     monkeypatch.setattr(store._clock, "now_ms", lambda: now + 86_400_000)
     storage = store.open(room)
     store.checkpoint()
-    for writer in list(store._writers.values()):
-        store._drop(writer)
+    for writer in list(store._open.writers.values()):
+        store._open.drop(writer)
     assert commits[-1] < put(storage, b"a day later") < number
     storage.close()
     assert begun(store, room)[0].get("value") == b"one"

@@ -2,9 +2,7 @@
 #
 #  (1) Whoever holds the slot's lock is the only one that opens files of its objects. Opening a store after a crash
 #      reads the slot's journal, not the objects: each is recovered when it is first needed, and all beside the work.
-#  (2) At most `open_databases_max` files stay open, those used last, and of objects that sleep fewer. A file that still
-#      has something the journal alone holds gets a checkpoint before it is closed; one in the middle of a turn or a
-#      commit stays open beyond the limit.
+#  (2) The files of objects are opened when they are first used, and closed when others need the room; see OpenFiles.
 #  (3) Everything here runs on one thread, the loop's, but for the journal's thread and those of the checkpoints.
 #  (4) A clean `close` leaves every file up to date that was recovered, and nothing in the journal that recovery needs;
 #      what the keeper has not taken over, it takes over after the next start. Anything less is what recovery is for.
@@ -13,11 +11,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import resource
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -30,7 +26,6 @@ from roost.ids import ObjectId
 from roost.limits import DEFAULTS, Limits
 from roost.storage.agenda import Agenda
 from roost.storage.alarms import FailedAlarm
-from roost.storage.checkpoints import Checkpoints
 from roost.storage.contents import Content
 from roost.storage.database import Database
 from roost.storage.files import Files
@@ -40,6 +35,7 @@ from roost.storage.layout import DataDirectory
 from roost.storage.log import Log
 from roost.storage.object_recovery import ObjectRecovery
 from roost.storage.object_storage import ObjectStorage
+from roost.storage.open_files import OpenFiles
 from roost.storage.preparation import Preparation
 from roost.storage.quarantine import Case, Quarantine
 from roost.storage.record import PAGE_BYTES
@@ -53,12 +49,6 @@ from roost.storage.upgrade import upgrade
 from roost.storage.writer import Writer
 
 logger = logging.getLogger("roost.storage")
-
-_CHECKPOINT_BYTES_LEAST = 256 * 1024  # of one object, however many are open
-_LEAVING_MAX = 16  # files that get a checkpoint at a time, so that they can be closed
-_CROWDED = 4  # times the bytes at which a checkpoint is due, in a write-ahead log that could not be emptied
-_DESCRIPTORS = 2  # of an open file: SQLite's, and one to write and sync it
-_DESCRIPTORS_OF_OTHERS = 200
 
 
 class HostStore:
@@ -90,19 +80,11 @@ class HostStore:
         self._keeper = keeper or NothingKept()
         self.rewinder = rewinder
         """Who knows what objects held; None where no history is kept."""
-        self.rewinder = rewinder
         self._clock = clock or SystemClock()
         self._loop = loop or _running_loop()
         self._posted: deque[Callable[[], None]] = deque()
         self._posting = threading.Condition()
-        self._writers: OrderedDict[bytes, Writer] = OrderedDict()
-        """The open files, those used last at the end."""
-        self._resting: OrderedDict[bytes, Writer] = OrderedDict()
-        """Those of objects that sleep."""
-        self._leaving: set[Writer] = set()
-        """Those that are closed when their checkpoint is over, unless they are used before."""
-        self._open_max = min(limits.open_databases_max, _affordable())
-        self._checkpoint_bytes = limits.checkpoint_bytes
+        self._open = OpenFiles(limits, self.post, lambda: self._log.flush())
         self._template = Template()
         self._closed = False
         self.on_alarm: Callable[[ObjectId, int | None], None] = lambda *told: self.agenda.note(*told)
@@ -127,7 +109,6 @@ class HostStore:
                 agenda.close()
             self._lock.release()
             raise
-        self._checkpoints = Checkpoints(self.post, self._checkpointed, lambda: self._checkpoint_bytes)
         self._quarantine = Quarantine(self._layout.path)
         self._restores = Restores(self._layout.path)
         self._preparation = Preparation(
@@ -174,7 +155,7 @@ class HostStore:
         return Agenda(self._lock.path, post=self.post, objects=objects, owns=owns, opened_now=self._alarms_of_open)
 
     def _alarms_of_open(self) -> Iterator[tuple[ObjectId, int | None]]:
-        for writer in self._writers.values():
+        for writer in self._open.writers.values():
             yield ObjectId(writer.key, writer.binding, writer.name), writer.alarm
 
     def _open_journal(self, files: Files | None, needed: Mapping[Path, dict[bytes, int]]) -> LocalLog:
@@ -184,7 +165,7 @@ class HostStore:
             post=self.post,
             soon=None if self._loop is None else self._soon,
             files=files,
-            on_rolled=self._bring_up_to_date,
+            on_rolled=self._open.bring_up_to_date,
             on_broken=lambda error: self.on_broken(error),
             keeper=self._keeper,
             flush=self.agenda.flush,
@@ -198,14 +179,12 @@ class HostStore:
     def writer(self, object_id: ObjectId, *, create: bool) -> Writer | None:
         """The open file of an object; None when it has none and none is to be made."""
         key = object_id.key
-        writer = self._writers.get(key)
+        writer = self._open.writers.get(key)
         if writer is not None and writer.failure is not None:
             self._after_failure(writer, writer.failure)
             writer = None
         if writer is not None:
-            self._writers.move_to_end(key)
-            self._resting.pop(key, None)
-            self._leaving.discard(writer)
+            self._open.use(writer)
             if writer.name is None:
                 writer.name = object_id.name
             return writer
@@ -216,10 +195,8 @@ class HostStore:
         if not create and not self._exists(object_id, path):
             return None
         writer = self._open_writer(object_id, path)
-        self._writers[object_id.key] = writer
-        self._share_out()
         self.agenda.opened(object_id, writer.alarm)
-        self._make_room()
+        self._open.add(writer)
         return writer
 
     def _exists(self, object_id: ObjectId, path: Path) -> bool:
@@ -241,8 +218,7 @@ class HostStore:
 
     def _give_up(self, writer: Writer) -> None:
         """Close a damaged file; what the object is to hold comes from elsewhere."""
-        del self._writers[writer.key]
-        self._resting.pop(writer.key, None)
+        self._open.forget(writer)
         writer.database.close()
 
     def _found_corrupt(self, object_id: ObjectId, found: StorageCorruptError) -> StorageCorruptError:
@@ -296,7 +272,7 @@ class HostStore:
 
     def close_file(self, object_id: ObjectId, then: Callable[[StorageError | None], None]) -> None:
         """Bring an object's file up to date and close it, then call back; with the error, where that cannot be done."""
-        writer = self._writers.get(object_id.key)
+        writer = self._open.writers.get(object_id.key)
         if writer is None:
             then(None)
         elif isinstance(writer.failure, StorageCorruptError):
@@ -307,9 +283,9 @@ class HostStore:
         elif not writer.settled:
             writer.when_durable(lambda error: self.post(lambda: self.close_file(object_id, then)))
         elif writer.up_to_date and not writer.in_turn:
-            self._drop(writer)
+            self._open.drop(writer)
             then(None)
-        elif not self._checkpoints.after(writer, lambda: self._close_checkpointed(writer, object_id, then)):
+        elif not self._open.checkpoints.after(writer, lambda: self._close_checkpointed(writer, object_id, then)):
             then(StorageError(f"the file of object {object_id} is in use and cannot be closed"))
 
     def _close_checkpointed(
@@ -326,19 +302,16 @@ class HostStore:
 
     def open_writer(self, object_id: ObjectId) -> Writer | None:
         """The file of an object, if it is open now."""
-        return self._writers.get(object_id.key)
+        return self._open.writers.get(object_id.key)
 
     def rest(self, object_id: ObjectId) -> None:
         """A life of the object ended: until the next one uses its file, others may need the room."""
-        writer = self._writers.get(object_id.key)
-        if writer is not None:
-            self._resting[object_id.key] = writer
-            self._make_room()
+        self._open.rest(object_id.key)
 
     def drop_unborn(self, writer: Writer) -> None:
         """Remove a file that nothing was ever committed to."""
-        if writer.may_checkpoint() and not writer.database.born and self._writers.get(writer.key) is writer:
-            self._drop(writer)
+        if writer.may_checkpoint() and not writer.database.born and self._open.writers.get(writer.key) is writer:
+            self._open.drop(writer)
 
     def _open_writer(self, object_id: ObjectId, path: Path) -> Writer:
         size_max = self._limits.object_bytes_max
@@ -360,7 +333,7 @@ class HostStore:
         checked = self._limits.checked_at_open_bytes // PAGE_BYTES
         database = Database(path, self._template, size_max // PAGE_BYTES, checked)
         try:
-            return Writer(object_id, database, self._log, self._clock, size_max, self._settled, self.alarm_is_due)
+            return Writer(object_id, database, self._log, self._clock, size_max, self._open.settled, self.alarm_is_due)
         except BaseException:
             database.close()
             raise
@@ -379,91 +352,16 @@ class HostStore:
         """An alarm was given up, durably."""
         self.on_alarm_failed(object_id, failed)
 
-    # Which files are open, and up to date.
-
-    def _settled(self, writer: Writer) -> None:
-        wal_bytes = writer.database.wal_bytes
-        if writer.overdue:
-            self._checkpoints.begin(writer)
-        elif wal_bytes >= _CROWDED * self._checkpoint_bytes and not writer.settled:
-            self.post(lambda: self._relieve(writer))
-        elif wal_bytes >= self._checkpoint_bytes:
-            self._checkpoints.begin(writer)
-        elif self._excessive:
-            self._make_room()
-
-    def _bring_up_to_date(self, keys: set[bytes]) -> None:
-        """The journal went on to another segment: have the older ones let go of, so that they can be used again."""
-        for key in keys:
-            writer = self._writers.get(key)
-            if writer is not None:
-                writer.due = writer.number
-                self._checkpoints.begin(writer)
-
-    def _make_room(self) -> None:
-        """Close what was not used for longest, or have it brought up to date so that it can be closed."""
-        self._close_some(self._resting, self._limits.resting_databases_max)
-        self._close_some(self._writers, self._open_max)
-
-    def _close_some(self, writers: OrderedDict[bytes, Writer], allowed: int) -> None:
-        """Close what there is too much of, those used longest ago first; a few at a time, however much it is."""
-        self._leaving = {writer for writer in self._leaving if writer.checkpointing}  # the others' have failed
-        excess = len(writers) - allowed - len(self._leaving)
-        for writer in list(itertools.islice(writers.values(), len(self._leaving) + min(max(excess, 0), _LEAVING_MAX))):
-            if writer in self._leaving or len(self._leaving) >= _LEAVING_MAX:
-                continue
-            if writer.may_checkpoint() and writer.up_to_date:
-                self._drop(writer)
-            elif writer.may_checkpoint() and self._checkpoints.begin(writer):
-                self._leaving.add(writer)
-            else:
-                writers.move_to_end(writer.key)  # something is under way: it is not one used longest ago
-
-    def _share_out(self) -> None:
-        """How much each open file may have before it gets a checkpoint."""
-        share = self._limits.checkpoint_bytes_total // max(len(self._writers), 1)
-        self._checkpoint_bytes = min(self._limits.checkpoint_bytes, max(share, _CHECKPOINT_BYTES_LEAST))
-
-    def _checkpointed(self, writer: Writer) -> None:
-        if writer in self._leaving and writer.up_to_date and writer.may_checkpoint():
-            self._drop(writer)
-            self._make_room()
-            return
-        self._leaving.discard(writer)
-        self._settled(writer)  # what was committed meanwhile may want the next one
-
-    @property
-    def _excessive(self) -> bool:
-        """Whether more files are open than should be."""
-        return len(self._writers) > self._open_max or len(self._resting) > self._limits.resting_databases_max
-
-    def _relieve(self, writer: Writer) -> None:
-        """Empty the write-ahead log of an object that commits without a pause; holds up all others for a moment."""
-        if self._writers.get(writer.key) is not writer or writer.checkpointing or writer.in_turn:
-            return
-        writer.checkpointing = True  # so that none begins when it comes to rest
-        self._log.flush()
-        writer.checkpointing = False
-        self._checkpoints.empty_at_once(writer)
-        self._settled(writer)
-
-    def _drop(self, writer: Writer) -> None:
-        del self._writers[writer.key]
-        self._resting.pop(writer.key, None)
-        self._leaving.discard(writer)
-        self._share_out()
-        writer.close()
-
     @property
     def crowded(self) -> bool:
         """Whether more files are open than should be, because the disk does not keep up with their checkpoints. Who can
         put off work in other objects should."""
-        return len(self._writers) > self._open_max
+        return self._open.crowded
 
     @property
     def open_databases(self) -> int:
         """How many files are open now."""
-        return len(self._writers)
+        return len(self._open.writers)
 
     # Waiting, and the end.
 
@@ -486,7 +384,7 @@ class HostStore:
             while self._posted:
                 self._posted.popleft()()
             self._log.flush()
-            self._checkpoints.wait()
+            self._open.checkpoints.wait()
             if not self._preparation.wait() and not self._posted:
                 return
 
@@ -503,8 +401,7 @@ class HostStore:
     def checkpoint(self) -> None:
         """Bring every file up to date that can be; blocks. For tools and tests."""
         self.settle()
-        for writer in self._writers.values():
-            self._checkpoints.begin(writer)
+        self._open.begin_all()
         self.settle()
 
     def close(self) -> None:
@@ -516,16 +413,14 @@ class HostStore:
         if self._recovery is not None:
             self._recovery.close()
         self.settle()
-        for writer in self._writers.values():
+        for writer in self._open.writers.values():
             writer.undo(writer.database.mark)
             writer.in_turn = False
-            if not writer.up_to_date:
-                writer.retry_at = 0.0
-                self._checkpoints.begin(writer)
+        self._open.begin_all()
         self.settle()
-        self._checkpoints.close()
-        for writer in list(self._writers.values()):
-            self._drop(writer)
+        self._open.checkpoints.close()
+        for writer in list(self._open.writers.values()):
+            self._open.drop(writer)
         self._keeper.close()
         self._log.close()
         self.agenda.close()
@@ -534,14 +429,6 @@ class HostStore:
 
 def _own_all(key: bytes) -> bool:
     return True
-
-
-def _affordable() -> int:
-    """How many files the process may have open."""
-    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if allowed == resource.RLIM_INFINITY:
-        return 1 << 20
-    return max((int(allowed) - _DESCRIPTORS_OF_OTHERS) // _DESCRIPTORS, 1)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
