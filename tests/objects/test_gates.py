@@ -10,10 +10,12 @@ import pytest
 from roost.errors import (
     ConstructionError,
     OutputGateBrokenError,
+    StorageCorruptError,
     StorageError,
 )
 from roost.limits import Limits
 from roost.objects.web_socket import WebSocket
+from roost.storage.quarantine import Case, Quarantine
 
 from .harness import Harness, MakeHarness, Scripted, settle, signal
 
@@ -465,6 +467,17 @@ async def test_after_a_failed_write_nothing_held_is_ever_sent(live: MakeHarness)
     assert bystander.ready_state == 1
     assert room.meter.snapshot()["resets"] == {"storage": 1}
     assert isinstance(room.ended[0], OutputGateBrokenError)
+
+
+async def test_an_object_in_quarantine_says_so_to_whoever_calls_it(live: MakeHarness) -> None:
+    async def read(self: Scripted) -> str:
+        return str(await self.ctx.storage.get("a"))
+
+    room = live(Scripted, env={"/": read})
+    Quarantine(room.directory).put(Case(key=room.object_id.key.hex(), binding="ROOM", reason="page 3"))
+    with pytest.raises(StorageCorruptError, match=r"in quarantine: page 3.*roost repair"):
+        await room.fetch("/")
+    assert room.meter.snapshot()["resets"] == {"storage": 1}
 
 
 async def test_a_failed_write_ends_handlers_even_if_they_would_catch_it(live: MakeHarness) -> None:

@@ -17,6 +17,7 @@ from roost.errors import (
     ObjectResetError,
     OutputGateBrokenError,
     OverloadedError,
+    StorageCorruptError,
     StorageError,
 )
 from roost.events import Event, Fetch, Ring, SocketClosed, SocketFailed, SocketMessage
@@ -287,6 +288,9 @@ class Activation(TurnLoop):
         self._befall("timeout", _because(ObjectResetError(f"the object was reset: {error}"), error))
 
     def _storage_failed(self, error: StorageError) -> None:
+        if isinstance(error, StorageCorruptError):  # nothing has to have been written for that
+            self._befall("storage", _because(StorageCorruptError(str(error)), error))
+            return
         broken = OutputGateBrokenError(f"a write of the object could not be made durable: {error}")
         self._befall("storage", _because(broken, error))
 
