@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.backup.hosts import MakeHost, room
 
-from roost.backup.exporting import export_all, export_object
+from roost.backup.exporting import Exported, export_all, export_object
 from roost.clock import SystemClock
 from roost.errors import BackupError, InvalidArgumentError
 
@@ -78,7 +78,7 @@ def test_all_objects_are_exported_at_once(data: Path, make_host: MakeHost, tmp_p
     host.put("room 3", b"changed")
     host.put("new", b"journal only")
     host.delete_all("room 4")
-    assert export_all(data, tmp_path / "all", SystemClock()) == 11
+    assert export_all(data, tmp_path / "all", SystemClock()) == Exported(11, [])
     found = {path.stem: values(path) for path in (tmp_path / "all" / "ROOM").iterdir()}
     expected = {room(f"room {number}").to_string(): {"value": b"%d" % number} for number in range(10)}
     expected[room("room 3").to_string()] = {"value": b"changed"}

@@ -8,9 +8,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from roost.backup.assembly import Assembly
 from roost.backup.plain_file import make_plain
-from roost.backup.series import Series, spool_of
+from roost.backup.series import DamagedObject, Series, spool_of
 from roost.backup.shipper import Shipper
 from roost.backup.snapshot import SnapshotTaker
 from roost.backup.target import DirectoryTarget
@@ -20,13 +22,16 @@ from roost.history.live_state import copy_live
 from roost.ids import ObjectId
 from roost.storage.files import sync_directory
 from roost.storage.layout import make_private
+from roost.storage.quarantine import Quarantine
 
 
 def export_object(data: Path, object_id: ObjectId, file: Path, *, decode: bool = False) -> None:
     """Write what the object holds now to `file`, which must not be there yet.
 
-    Raises InvalidArgumentError when it is, or the object holds nothing; BackupError when it cannot be written.
+    Raises InvalidArgumentError when it is, or the object holds nothing; StorageCorruptError when the object is damaged
+    or in quarantine; BackupError when the file cannot be written.
     """
+    Quarantine(data).check(object_id.key)
     if file.exists():
         raise InvalidArgumentError(f"{file} is there already; choose another name, or remove it")
     unfinished = file.with_name(f".{file.name}.unfinished")
@@ -41,10 +46,17 @@ def export_object(data: Path, object_id: ObjectId, file: Path, *, decode: bool =
         sync_directory(file.absolute().parent)
 
 
+class Exported(msgspec.Struct, frozen=True):
+    """What was written, and what was not."""
+
+    objects: int
+    damaged: list[DamagedObject]
+
+
 def export_all(
     data: Path, into: Path, clock: Clock, *, decode: bool = False, told: Callable[[str], None] = lambda text: None
-) -> int:
-    """Write every object to `into`/BINDING/ID.sqlite, each as it is at the end; how many there were.
+) -> Exported:
+    """Write every object to `into`/BINDING/ID.sqlite, each as it is at the end; those that are damaged are left out.
 
     Raises InvalidArgumentError when `into` is not empty, BackupError when it cannot be written.
     """
@@ -57,7 +69,8 @@ def export_all(
         series = Series(DirectoryTarget(staging), "export")
         spool = stack.enter_context(spool_of(data))
         taker = SnapshotTaker(data, Shipper(data, series, spool), clock, lambda so_far: told(f"{so_far.objects} read"))
-        assembly = stack.enter_context(contextlib.closing(Assembly(series, taker.take(), _made(staging / "spool"))))
+        snapshot = taker.take()
+        assembly = stack.enter_context(contextlib.closing(Assembly(series, snapshot, _made(staging / "spool"))))
         count = 0
         for parts in assembly.objects():
             path = into / parts.binding / f"{parts.key.hex()}.sqlite"
@@ -65,7 +78,7 @@ def export_all(
                 make_plain(path, decode=decode)
                 count += 1
                 told(f"{count} written")
-    return count
+    return Exported(count, snapshot.damaged)
 
 
 def _made(directory: Path) -> Path:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO
+from typing import Protocol
 
 import msgspec
 import zstandard
@@ -42,12 +42,21 @@ class Copy(msgspec.Struct, frozen=True, array_like=True):
     """The name of the pack in the target."""
     offset: int
     length: int
-    """Bytes that the copy takes in the pack."""
+    """Bytes that the copy takes in the pack; 0, and no name of a pack, where nothing is known of the object."""
+    frozen: int | None = None
+    """Of an object that was damaged: the last commit in the copy, 0 where that is not known. What was committed behind
+    a hole does not fit onto it."""
 
     @property
     def place(self) -> tuple[str, bytes]:
         """What copies are ordered by."""
         return self.binding, self.key
+
+
+class Readable(Protocol):
+    """What is copied: a file, or something like one."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class PackWriter:
@@ -66,7 +75,7 @@ class PackWriter:
         self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
         self._write(_MAGIC)
 
-    def add(self, binding: str, key: bytes, stamp: int, size: int, file: IO[bytes]) -> Copy:
+    def add(self, binding: str, key: bytes, stamp: int, size: int, file: Readable, frozen: int | None = None) -> Copy:
         """Copy a file from where it stands to its end."""
         start = self.bytes
         while True:
@@ -75,9 +84,14 @@ class PackWriter:
             self._write_frame(raw)
             if not raw:
                 break
-        copy = Copy(binding, key, stamp, size, self.name, start, self.bytes - start)
+        copy = Copy(binding, key, stamp, size, self.name, start, self.bytes - start, frozen)
         self.copies.append(copy)
         return copy
+
+    def drop(self, copy: Copy) -> None:
+        """Leave the last copy out of the index: it is not what it should be."""
+        assert self.copies[-1] is copy, "only the last one can be dropped"
+        self.copies.pop()
 
     def finish(self) -> None:
         """Write the index."""
@@ -124,6 +138,8 @@ class PackReader:
 
     def read(self, copy: Copy) -> Iterator[bytes]:
         """The bytes of the file that was copied, in pieces. Raises BackupError when they do not check out."""
+        if not copy.pack:
+            return
         self._seek(copy)
         end = copy.offset + copy.length
         while True:

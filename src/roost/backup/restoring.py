@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from roost.backup.assembly import Assembly
-from roost.backup.series import Series, Snapshot, all_series
+from roost.backup.series import DamagedObject, Series, Snapshot, all_series
 from roost.backup.target import Target
 from roost.errors import BackupError, DataDirectoryError
 from roost.history.adoption import adopt
@@ -42,6 +42,8 @@ class Restored(msgspec.Struct, frozen=True):
     snapshot: str
     last_ms: int
     """When the last commit that is in it was made, or the snapshot ended."""
+    damaged: list[DamagedObject] = []
+    """Of these objects, what was good before the backup is led back, where that is known."""
 
 
 def restore(
@@ -76,7 +78,8 @@ def restore(
         raise BackupError(f"{data} cannot be written: {error.strerror or error} ({error.filename})") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Restored(objects, series.id, snapshot.id, last_ms)
+    damaged = [one for one in snapshot.damaged if key is None or one.id == key.hex()]
+    return Restored(objects, series.id, snapshot.id, last_ms, damaged)
 
 
 def choose(target: Target, at_ms: int | None = None) -> tuple[Series, Snapshot]:
@@ -101,12 +104,12 @@ def _write_objects(
     make_private(spool)
     layout, base = DataDirectory(staging), Base(Shelf(staging))
     count, last_ms, written = 0, snapshot.ended_ms, list[Path]()
-    with contextlib.closing(Assembly(series, snapshot, spool, told)) as assembly:
+    with contextlib.closing(Assembly(series, snapshot, spool, told, key)) as assembly:
         for parts in assembly.objects():
             path = layout.object_path(*parts.place)
-            made_ms = assembly.write(parts, path, at_ms) if key in (None, parts.key) else None
-            if made_ms is not None:
-                count, last_ms = count + 1, max(last_ms, made_ms)
+            made = assembly.write(parts, path, at_ms)
+            if made is not None:
+                count, last_ms = count + 1, max(last_ms, made.time_ms)
                 written.append(path)
             if len(written) >= _SYNC_AT_ONCE:
                 told(f"{count} objects")

@@ -59,6 +59,21 @@ class PackUse(msgspec.Struct, frozen=True):
     used: int
 
 
+class DamagedObject(msgspec.Struct, frozen=True):
+    """An object that could not be copied, because it is not what was written or is in quarantine."""
+
+    binding: str
+    id: str
+    """64 hexadecimal digits."""
+    reason: str
+    kept: bool
+    """Whether an earlier state of it is in the backup."""
+
+    def __str__(self) -> str:
+        stays = "its last good copy stays in the backup" if self.kept else "no good copy of it is in the backup"
+        return f"{self.binding} {self.id} is damaged, {stays}: {self.reason}"
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One backup. With its copies goes what was committed from `since` on; it is of any use from `until` on."""
 
@@ -74,6 +89,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     copied_bytes: int
     """Bytes that it added to the target as copies."""
     packs: dict[str, PackUse]
+    damaged: list[DamagedObject] = []
 
     @property
     def catalog(self) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 import apsw
 
 from roost.backup.catalog import Place
+from roost.backup.partial_fetch import fetch_of
 from roost.backup.series import Series, Shipment, Snapshot, chain, positions
 from roost.errors import BackupError, StorageCorruptError
 from roost.history.archive import ArchiveReader
@@ -31,16 +32,25 @@ _RUNS = """
 
 
 class ShippedLog:
-    """The shipments of a snapshot, in the directory `spool`. Raises BackupError when one is missing or damaged."""
+    """The shipments of a snapshot, in the directory `spool`; with `key`, what they have of that object alone.
+
+    Raises BackupError when one is missing or damaged.
+    """
 
     def __init__(
-        self, series: Series, snapshot: Snapshot, spool: Path, told: Callable[[str], None] = lambda text: None
+        self,
+        series: Series,
+        snapshot: Snapshot,
+        spool: Path,
+        told: Callable[[str], None] = lambda text: None,
+        key: bytes | None = None,
     ) -> None:
         self.last_ms = snapshot.ended_ms
         """When the last commit in it was made, or the snapshot ended."""
         self.shipments = shipments_for(series, snapshot)
         self._series = series
         self._spool = spool
+        self._key = key
         self._open: OrderedDict[int, ArchiveReader] = OrderedDict()
         self._runs = apsw.Connection(str(spool / "runs.sqlite"))
         self._runs.execute(_RUNS).fetchall()  # a statement runs only as far as its rows are read
@@ -49,14 +59,19 @@ class ShippedLog:
             self._fetch(number, shipment)
 
     def _fetch(self, number: int, shipment: Shipment) -> None:
-        with self._path(number).open("wb") as file:
-            for piece in self._series.target.stream(self._series.name(shipment.name)):
-                file.write(piece)
+        name, path = self._series.name(shipment.name), self._path(number)
+        if self._key is None:
+            with path.open("wb") as file:
+                for piece in self._series.target.stream(name):
+                    file.write(piece)
+        else:
+            with self._damage(number):
+                fetch_of(self._series.target, name, self._key, path)
         archive = self._reader(number)
         with self._damage(number), self._runs:
+            runs = archive.objects() if self._key is None else filter(None, [archive.run(self._key)])
             self._runs.executemany(
-                "INSERT INTO runs VALUES (?, ?, ?, ?)",
-                ((run.binding, run.key, run.first, number) for run in archive.objects()),
+                "INSERT INTO runs VALUES (?, ?, ?, ?)", ((run.binding, run.key, run.first, number) for run in runs)
             )
         self.last_ms = max(self.last_ms, archive.last_ms)
 

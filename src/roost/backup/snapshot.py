@@ -9,30 +9,41 @@
 #  (3) Packs hold nothing but whole copies, and say which. So what a killed backup had copied is used by the next one.
 #  (4) The snapshot's own entry is written last. Whatever came before it is of no consequence until then.
 #  (5) It computes no more than half of the time.
-#  (6) A pack of which less than half is still needed is not relied on: its copies are made anew, so that it can go.
+#  (6) What is copied is compared with the file's checksums. Where it does not match, a checkpoint was under way, and
+#      the copy is made anew as `copy_live` does; or the file is damaged. Of an object that is damaged, or in quarantine,
+#      the last good state in the series is put into this snapshot; all others go on.
+#  (7) A pack of which less than half is still needed is not relied on: its copies are made anew, so that it can go.
 """Takes a snapshot of a data directory into a series."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import heapq
 import itertools
 import logging
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
+from roost.backup.assembly import assemble
 from roost.backup.catalog import CatalogWriter, Place, merged, read_catalog
 from roost.backup.pack import Copy, PackWriter, read_index
-from roost.backup.series import PackUse, Series, Snapshot, marks
+from roost.backup.series import DamagedObject, PackUse, Series, Snapshot, marks
 from roost.backup.shipper import Shipper, beginnings
+from roost.backup.summed_file import SummedFile
 from roost.backup.target import TargetUnavailableError
 from roost.clock import Clock
-from roost.errors import BackupError
+from roost.errors import BackupError, StorageCorruptError
+from roost.history.live_state import copy_live
+from roost.ids import ObjectId
+from roost.storage.quarantine import Quarantine
+from roost.storage.sums import damaged_pages
 from roost.storage.template import is_born
 
 logger = logging.getLogger("roost.backup")
@@ -70,6 +81,8 @@ class SnapshotTaker:
         self._paused = pause
         self._rested = time.thread_time()
         self._used: dict[str, PackUse] = {}
+        self._quarantine = Quarantine(data)
+        self._damaged: list[DamagedObject] = []
 
     def take(self) -> Snapshot:
         """The snapshot, once it is whole in the target."""
@@ -93,6 +106,7 @@ class SnapshotTaker:
             copied=self._progress.copied,
             copied_bytes=self._progress.copied_bytes,
             packs=self._used,
+            damaged=self._damaged,
         )
         self._series.write_snapshot(snapshot)
         return snapshot
@@ -123,32 +137,93 @@ class SnapshotTaker:
             for place, path, copies in merged(_files(self._data), earlier):
                 if path is not None:
                     usable = [copy for copy in copies or [] if copy.pack not in unwanted]
-                    self._add(catalog, packs, place, path, usable)
+                    self._add(catalog, self._copy_of(packs, place, path, usable, before))
             catalog.finish()
-        self._used |= {pack: PackUse(size, self._used[pack].used) for pack, size in packs.sizes.items()}
+        made = {pack: size for pack, size in packs.sizes.items() if pack in self._used}
+        self._used |= {pack: PackUse(size, self._used[pack].used) for pack, size in made.items()}
         self._add_sizes(before)
         return catalog.count
 
-    def _add(self, catalog: CatalogWriter, packs: _Packs, place: Place, path: Path, usable: list[Copy]) -> None:
+    def _add(self, catalog: CatalogWriter, copy: Copy | None) -> None:
+        if copy is not None:
+            catalog.add(copy)
+            if copy.pack:
+                use = self._used.get(copy.pack, PackUse(0, 0))
+                self._used[copy.pack] = PackUse(use.size, use.used + copy.length)
+
+    def _copy_of(
+        self, packs: _Packs, place: Place, path: Path, usable: list[Copy], before: Snapshot | None
+    ) -> Copy | None:
+        """What belongs into the catalog; None when the object holds nothing, or was deleted: the journal tells."""
         self._progress.objects += 1
         self._pause()
         try:
-            with path.open("rb") as file:
-                found = os.fstat(file.fileno())
-                stamp, now = found.st_ctime_ns, time.time_ns()
-                copy = next((one for one in usable if (one.stamp, one.size) == (stamp, found.st_size)), None)
-                if copy is None and is_born(file.read(100)):
-                    file.seek(0)
-                    recent = abs(now - stamp) < _RECENT_NS
-                    copy = packs.writer().add(*place, 0 if recent else stamp, found.st_size, file)
-                    self._progress.copied += 1
-                    self._progress.copied_bytes += copy.length
+            self._quarantine.check(place[1])
+            return self._copy_file(packs, place, path, usable)
         except FileNotFoundError:
-            return  # the object was deleted, which the journal tells
-        if copy is not None:
-            catalog.add(copy)
-            use = self._used.get(copy.pack, PackUse(0, 0))
-            self._used[copy.pack] = PackUse(use.size, use.used + copy.length)
+            return None
+        except StorageCorruptError as error:
+            return self._last_good(packs, place, before, str(error))
+
+    def _copy_file(self, packs: _Packs, place: Place, path: Path, usable: list[Copy]) -> Copy | None:
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            stamp, now = found.st_ctime_ns, time.time_ns()
+            copy = next((one for one in usable if (one.stamp, one.size) == (stamp, found.st_size)), None)
+            if copy is not None:
+                return copy
+            try:
+                first = file.read(100)
+                if is_born(first):
+                    file.seek(0)
+                    summed = SummedFile(file)
+                    recent = abs(now - stamp) < _RECENT_NS
+                    copy = packs.writer().add(*place, 0 if recent else stamp, found.st_size, summed)
+                    if summed.matches(path):
+                        return self._copied(copy)
+                    packs.writer().drop(copy)
+                elif not damaged_pages(path, file.fileno(), 1):
+                    return None
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+        return self._copy_carefully(packs, place)
+
+    def _copy_carefully(self, packs: _Packs, place: Place) -> Copy | None:
+        """Copy an object whose file does not match its checksums. Raises StorageCorruptError when it is damaged."""
+        with tempfile.TemporaryFile(prefix="object-", dir=self._shipper.spool) as file:
+            if copy_live(self._data, ObjectId(place[1], place[0]), file) is None:
+                return None
+            file.seek(0)
+            return self._copied(packs.writer().add(*place, 0, os.fstat(file.fileno()).st_size, file))
+
+    def _copied(self, copy: Copy) -> Copy:
+        self._progress.copied += 1
+        self._progress.copied_bytes += copy.length
+        return copy
+
+    def _last_good(self, packs: _Packs, place: Place, before: Snapshot | None, reason: str) -> Copy:
+        """Of an object that is damaged: what the series has of it, as of the last moment for which it has something."""
+        copy = None
+        try:
+            copy = self._assembled(packs, place, before)
+        except TargetUnavailableError:
+            raise
+        except BackupError as error:
+            reason = f"{reason}; and its copy: {error}"
+        self._damaged.append(DamagedObject(place[0], place[1].hex(), reason, kept=copy is not None))
+        return copy or Copy(*place, stamp=0, size=0, pack="", offset=0, length=0, frozen=0)
+
+    def _assembled(self, packs: _Packs, place: Place, before: Snapshot | None) -> Copy | None:
+        if before is None:
+            return None
+        with tempfile.TemporaryDirectory(prefix="object-", dir=self._shipper.spool) as spool:
+            path = Path(spool) / "object.sqlite"
+            made = assemble(self._series, before, Path(spool), place[1], path)
+            if made is None:
+                return None
+            with path.open("rb") as file:
+                return packs.writer().add(*place, 0, os.fstat(file.fileno()).st_size, file, frozen=made.commit)
 
     def _add_sizes(self, before: Snapshot | None) -> None:
         """The sizes of those packs that were there before."""

@@ -12,11 +12,12 @@ import typer
 
 from roost.backup.pruning import prune
 from roost.backup.restoring import choose
-from roost.backup.series import Series, Snapshot, begin_series, series_of, spool_of, taking_snapshots
+from roost.backup.series import DamagedObject, Series, Snapshot, begin_series, series_of, spool_of, taking_snapshots
 from roost.backup.shipper import ForeignSeriesError, Shipper
 from roost.backup.snapshot import SnapshotTaker
 from roost.backup.target import Target, open_target
 from roost.backup.verifying import verify as verify_snapshot
+from roost.cli.check import DAMAGED
 from roost.cli.moment import shown
 from roost.cli.options import AppFlag, Data, data_of
 from roost.cli.progress import progress
@@ -50,7 +51,8 @@ def backup(
     """Back up all objects, while roost serves or not.
 
     Only what changed since the last backup is copied. One that was killed goes on where it was. `[tool.roost.backup]`
-    in pyproject.toml does this all the time, and ships every commit within seconds.
+    in pyproject.toml does this all the time, and ships every commit within seconds. The status is 1 where an object is
+    damaged: its last good copy stays in the backup, all others are copied.
     """
     where = open_target(target, endpoint=endpoint, region=region)
     if verify:
@@ -61,7 +63,11 @@ def backup(
         raise InvalidArgumentError(f"{directory} is no data directory")
     os.nice(NICENESS)
     with taking_snapshots(directory):
-        _report(*_take(directory, where, keep))
+        series, snapshot = _take(directory, where, keep)
+    _report(series, snapshot)
+    tell_damaged(snapshot.damaged)
+    if snapshot.damaged:
+        raise typer.Exit(DAMAGED)
 
 
 def _take(data: Path, target: Target, keep: int) -> tuple[Series, Snapshot]:
@@ -89,6 +95,12 @@ def _report(series: Series, snapshot: Snapshot) -> None:
     )
 
 
+def tell_damaged(damaged: list[DamagedObject]) -> None:
+    """Say of which objects a backup has no copy, or an earlier one, and why."""
+    for one in damaged:
+        sys.stderr.write(f"roost: {one}\n")
+
+
 def _verify(target: Target) -> None:
     series, snapshot = choose(target)
     with progress(f"verifying {snapshot.id}") as told, tempfile.TemporaryDirectory(prefix="roost-") as spool:
@@ -97,3 +109,4 @@ def _verify(target: Target) -> None:
         f"{snapshot.id} in {target.title} is whole: {counted(found.objects, 'object')}, {found.bytes / 2**20:.1f} MiB,"
         f" {counted(found.shipments, 'shipment')}, up to {shown(found.last_ms)}\n"
     )
+    tell_damaged(snapshot.damaged)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from roost.backup.exporting import export_all, export_object
+from roost.cli.check import DAMAGED
 from roost.cli.object_name import object_of
 from roost.cli.options import AppFlag, Data, data_of
 from roost.cli.progress import progress
@@ -44,8 +45,12 @@ def export(
         raise InvalidArgumentError(f"there is no data directory {where}")
     if every is not None and object_name is None:
         with progress("exporting") as told:
-            count = export_all(where, every, SystemClock(), decode=decode, told=told)
-        sys.stdout.write(f"{counted(count, 'object')} {'is' if count == 1 else 'are'} in {every}\n")
+            done = export_all(where, every, SystemClock(), decode=decode, told=told)
+        sys.stdout.write(f"{counted(done.objects, 'object')} {'is' if done.objects == 1 else 'are'} in {every}\n")
+        for one in done.damaged:
+            sys.stderr.write(f"roost: {one.binding} {one.id} is damaged and left out: {one.reason}\n")
+        if done.damaged:
+            raise typer.Exit(DAMAGED)
         return
     if every is not None or object_name is None or file is None:
         raise InvalidArgumentError("export takes an object and a file, or `--all DIR` alone")

@@ -11,7 +11,7 @@ import typer
 
 from roost.backup.restoring import restore
 from roost.backup.target import open_target
-from roost.cli.backup import Endpoint, Region, TargetName
+from roost.cli.backup import Endpoint, Region, TargetName, tell_damaged
 from roost.cli.moment import moment_ms, shown
 from roost.cli.object_name import object_of
 from roost.cli.progress import progress
@@ -48,6 +48,7 @@ def restore_backup(
     are = "is" if done.objects == 1 else "are"
     as_of = shown(done.last_ms if at_ms is None else at_ms)
     sys.stdout.write(f"{counted(done.objects, 'object')} {are} in {data}, as of {as_of}\n")
+    tell_damaged(done.damaged)
 
 
 def _key_of(text: str, data: Path) -> bytes:

@@ -36,7 +36,7 @@ _RUN = struct.Struct("<32sHIIQQqq")
 _CRC = struct.Struct("<I")
 _FOOTER = struct.Struct("<8sIIQqqIIIQ")
 _LINE = _RUN.size + _CRC.size
-_FOOT_BYTES = _FOOTER.size + _CRC.size
+FOOT_BYTES = _FOOTER.size + _CRC.size
 _HELD_BYTES_MAX = 32 * 1024 * 1024
 _LEVEL = 3
 _WINDOW_BITS = 25  # as much as a chunk holds: an image of a page is much like the one before it, however far back
@@ -151,6 +151,11 @@ class ArchiveWriter:
         return min((one.first_ms for one in everything), default=0), max((one.last_ms for one in everything), default=0)
 
 
+def index_at(foot: bytes) -> int:
+    """Where the index of an archive begins, as the last `FOOT_BYTES` of it say; whoever opens it checks that."""
+    return int(_FOOTER.unpack_from(foot)[-1])
+
+
 class ArchiveReader:
     """An open archive. Raises StorageCorruptError when the file is none, or does not check out."""
 
@@ -160,7 +165,7 @@ class ArchiveReader:
         try:
             self.bytes = os.fstat(fd).st_size
             """The size of the file."""
-            if self.bytes < len(_MAGIC) + _FOOT_BYTES:
+            if self.bytes < len(_MAGIC) + FOOT_BYTES:
                 raise self._damaged(f"it has {self.bytes} bytes")
             self._map = mmap.mmap(fd, self.bytes, access=mmap.ACCESS_READ)
         finally:
@@ -172,7 +177,7 @@ class ArchiveReader:
             raise
 
     def _read_footer(self) -> None:
-        at = self.bytes - _FOOT_BYTES
+        at = self.bytes - FOOT_BYTES
         magic, version, *rest = _FOOTER.unpack_from(self._map, at)
         self.slot, self.sequence, self.first_ms, self.last_ms, *sizes, index = rest
         self._runs, self._chunks, names = sizes
@@ -211,6 +216,12 @@ class ArchiveReader:
                 if record.key != key:
                     raise self._damaged(f"a chunk of {run.key.hex()} has a record of {record.key.hex()}")
                 yield record
+
+    def places(self, key: bytes) -> list[tuple[int, int]]:
+        """Where the chunks of an object stand in the file, and how long they are."""
+        found = self._find(key)
+        numbers = range(0) if found is None else range(found[1], found[1] + found[2])
+        return [_CHUNK.unpack_from(self._map, self._chunks_at + number * _CHUNK.size)[:2] for number in numbers]
 
     def verify(self) -> None:
         """Read everything. Raises StorageCorruptError at the first thing that does not check out."""

@@ -1,0 +1,31 @@
+"""A file whose pages are summed while it is copied, so that the very bytes of the copy are compared."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+from typing import IO
+
+from roost.storage.record import PAGE_BYTES
+from roost.storage.sums import kept_sums, page_sum
+
+
+class SummedFile:
+    """An object's file, read from its beginning to its end in pieces of whole pages."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._sums = array("I")
+
+    def read(self, size: int, /) -> bytes:
+        """The next piece."""
+        raw = self._file.read(size)
+        view = memoryview(raw)
+        self._sums.extend(
+            page_sum(view[at : at + PAGE_BYTES]) for at in range(0, len(raw) - PAGE_BYTES + 1, PAGE_BYTES)
+        )
+        return raw
+
+    def matches(self, path: Path) -> bool:
+        """Whether what was read is what the checksums of the file say, as far as they say anything."""
+        return all(page <= len(self._sums) and self._sums[page - 1] == one for page, one in kept_sums(path))
