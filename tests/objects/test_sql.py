@@ -15,8 +15,9 @@ from roost.errors import (
     SQLConstraintError,
     TurnRolledBackError,
 )
+from roost.response import Response
 
-from .harness import MakeHarness, Scripted, settle, signal
+from .harness import Harness, MakeHarness, Scripted, settle, signal
 
 LIST = "CREATE TABLE item (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)"
 
@@ -37,6 +38,25 @@ class Items(Scripted):
         return [text for (text,) in self.sql.exec("SELECT text FROM item ORDER BY id").raw()]
 
 
+async def started(room: Harness) -> Harness:
+    """Constructed, and durably so."""
+
+    async def start(self: Items) -> str:
+        return "started"
+
+    room.env["/start"] = start
+    assert await answered(room, room.fetch("/start")) == "started"
+    return room
+
+
+async def answered(room: Harness, answer: asyncio.Future[Response]) -> str:
+    """What it says, once all that is written before it is durable."""
+    while not answer.done():
+        room.durable()
+        await asyncio.sleep(0)
+    return await (await answer).text()
+
+
 async def add(self: Items) -> str:
     self.add(f"item {len(self.texts())}")
     return ",".join(self.texts())
@@ -46,7 +66,7 @@ async def add(self: Items) -> str:
 
 
 async def test_an_answer_waits_for_the_statements_before_it(live: MakeHarness) -> None:
-    room = live(Items, env={"/add": add})
+    room = await started(live(Items, env={"/add": add}))
     answer = room.fetch("/add")
     assert not answer.done()
     (append,) = room.log.pending()
@@ -58,7 +78,7 @@ async def test_an_answer_that_was_only_read_waits_for_nothing(live: MakeHarness)
     async def read(self: Items) -> str:
         return ",".join(self.texts())
 
-    room = live(Items, env={"/add": add, "/read": read})
+    room = await started(live(Items, env={"/add": add, "/read": read}))
     room.fetch("/add")
     room.durable()
     answer = room.fetch("/read")
@@ -74,7 +94,7 @@ async def test_statements_keys_and_alarms_of_a_turn_are_one_commit(live: MakeHar
         self.add("c")
         return "done"
 
-    room = live(Items, env={"/all": all_of_it})
+    room = await started(live(Items, env={"/all": all_of_it}))
     room.fetch("/all")
     assert len(room.log.pending()) == 1
     room.durable()
@@ -88,7 +108,7 @@ async def test_an_exception_in_a_handler_keeps_what_was_written_before_it(live: 
     async def read(self: Items) -> str:
         return ",".join(self.texts())
 
-    room = live(Items, env={"/fails": fails, "/read": read})
+    room = await started(live(Items, env={"/fails": fails, "/read": read}))
     answer = room.fetch("/fails")
     room.durable()
     with pytest.raises(KeyError):
@@ -104,10 +124,9 @@ async def test_a_constraint_does_not_reset_the_object(live: MakeHarness) -> None
             self.add("same")
         return ",".join(self.texts())
 
-    room = live(Items, env={"/twice": twice})
+    room = await started(live(Items, env={"/twice": twice}))
     answer = room.fetch("/twice")
-    room.durable()
-    assert await (await answer).text() == "same"
+    assert await answered(room, answer) == "same"
     assert room.woken == 1
 
 
@@ -121,9 +140,7 @@ async def test_a_turn_that_sqlite_rolled_back_breaks_the_gate_though_the_handler
     async def read(self: Items) -> str:
         return ",".join(self.texts())
 
-    room = live(Items, env={"/catches": catches, "/read": read})
-    room.wake()
-    room.durable()
+    room = await started(live(Items, env={"/catches": catches, "/read": read}))
     with pytest.raises(OutputGateBrokenError) as caught:
         await room.fetch("/catches")
     assert isinstance(caught.value.__cause__, TurnRolledBackError)
@@ -141,9 +158,7 @@ async def test_a_deferred_constraint_that_fails_at_the_turns_end_resets_the_obje
     async def read(self: Items) -> str:
         return str(len(self.texts()))
 
-    room = live(Items, env={"/orphan": orphan, "/read": read, "steps": steps})
-    room.wake()
-    room.durable()
+    room = await started(live(Items, env={"/orphan": orphan, "/read": read, "steps": steps}))
     with pytest.raises(OutputGateBrokenError):
         await room.fetch("/orphan")
     assert await room.text("/read") == "0"
@@ -168,7 +183,7 @@ async def test_a_cursor_ends_where_the_handler_truly_waits(live: MakeHarness, ro
             cursor.to_array()
         return "ended"
 
-    room = live(Items, env={"/reads": reads})
+    room = await started(live(Items, env={"/reads": reads}))
     answer = room.fetch("/reads")
     go.set_result(None)
     await settle()
@@ -193,9 +208,7 @@ async def test_a_cursor_of_a_turn_that_wrote_nothing_ends_too(live: MakeHarness)
         self.sql.exec("DROP TABLE item")  # would be locked by an open cursor
         return "dropped"
 
-    room = live(Items, env={"/reads": reads, "/other": other})
-    room.wake()
-    room.durable()
+    room = await started(live(Items, env={"/reads": reads, "/other": other}))
     first, second = room.fetch("/reads"), room.fetch("/other")
     room.durable()
     assert await (await second).text() == "dropped"
@@ -211,7 +224,7 @@ async def test_a_cursor_of_a_timer_of_the_loop_ends_as_well(live: MakeHarness) -
         asyncio.get_running_loop().call_soon(lambda: found.append(self.sql.exec("SELECT * FROM sqlite_master")))
         return "soon"
 
-    room = live(Items, env={"/later": later})
+    room = await started(live(Items, env={"/later": later}))
     answer = room.fetch("/later")
     room.durable()
     await answer
@@ -233,7 +246,7 @@ async def test_inside_a_transaction_a_cursor_ends_with_the_turn_and_the_transact
         await self.ctx.storage.transaction(inside)
         return ",".join(self.texts())
 
-    room = live(Items, env={"/works": works})
+    room = await started(live(Items, env={"/works": works}))
     answer = room.fetch("/works")
     await settle()
     room.durable()
@@ -259,7 +272,7 @@ async def test_a_transaction_that_raises_takes_statements_and_keys_back_and_the_
         assert await self.ctx.storage.get("lost") is None
         return ",".join(self.texts())
 
-    room = live(Items, env={"/works": works})
+    room = await started(live(Items, env={"/works": works}))
     answer = room.fetch("/works")
     await settle()
     room.durable()
@@ -273,14 +286,13 @@ async def test_a_transaction_that_raises_takes_statements_and_keys_back_and_the_
 
 
 async def test_the_schema_is_there_in_the_next_line_of_the_constructor_and_made_once(live: MakeHarness) -> None:
-    room = live(Items, env={"/add": add})
+    room = await started(live(Items, env={"/add": add}))
     room.fetch("/add")
     room.durable()
     room.alive.stop(RuntimeError("sleep"))
     assert room.wake()
     answer = room.fetch("/add")
-    room.durable()
-    assert await (await answer).text() == "item 0,item 1"
+    assert await answered(room, answer) == "item 0,item 1"
 
 
 async def test_no_event_is_delivered_before_async_steps_are_through(live: MakeHarness) -> None:
@@ -314,8 +326,7 @@ async def test_a_step_that_fails_fails_the_constructor_and_those_before_it_stay(
     assert "no such table: nowhere" in str(caught.value.__cause__)
     env["steps"] = [LIST]
     answer = room.fetch("/add")
-    room.durable()
-    assert await (await answer).text() == "item 0"
+    assert await answered(room, answer) == "item 0"
 
 
 async def test_an_async_step_that_fails_fails_the_constructor(live: MakeHarness) -> None:
@@ -347,7 +358,7 @@ async def test_an_older_version_of_the_app_is_refused_by_a_newer_database(live: 
 
 
 async def test_the_meter_hears_of_rows(live: MakeHarness) -> None:
-    room = live(Items, env={"/add": add})
+    room = await started(live(Items, env={"/add": add}))
     room.fetch("/add")
     room.durable()
     room.alive.stop(RuntimeError("sleep"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from roost.errors import StorageCorruptError, StorageError, StorageFullError
+from roost.errors import StorageCorruptError, StorageError, StorageFullError, TurnRolledBackError
 from roost.storage.sqlite_errors import translated
 
 
@@ -18,7 +18,7 @@ from roost.storage.sqlite_errors import translated
         (apsw.FullError("full"), StorageFullError, "it reached 99 bytes, or the disk has no space left"),
         (apsw.CorruptError("malformed"), StorageCorruptError, "/x/y does not check out: malformed"),
         (apsw.NotADBError("not a database"), StorageCorruptError, "does not check out"),
-        (apsw.ConstraintError("FOREIGN KEY"), StorageError, "rolled back to the last good state: FOREIGN KEY"),
+        (apsw.ConstraintError("FOREIGN KEY"), TurnRolledBackError, "rolled back to the last good state: FOREIGN KEY"),
         (apsw.BusyError("locked"), StorageError, "held by another program"),
         (apsw.IOError("disk I/O error"), StorageError, "the database of the object failed: disk I/O error"),
         (OSError(errno.ENOSPC, "no space"), StorageFullError, "the disk has no space left"),

@@ -27,7 +27,8 @@ from roost.objects.stopwatch import Stopwatch
 from roost.objects.surroundings import Surroundings
 from roost.objects.tasks import HERE
 from roost.objects.turn import ObjectTask
-from roost.storage.object_storage import TURN_OVER, ObjectStorage
+from roost.storage.object_storage import ObjectStorage
+from roost.storage.object_turn import TURN_OVER
 
 TURNS_AT_ONCE = 64
 

@@ -122,7 +122,12 @@ class Migrations:
             self._run_plain(name, left.pop(0))
         if not left:
             return _DONE_ALREADY
-        return self._gate.block_concurrency_while(lambda: self._run_rest(name, left))
+
+        async def rest() -> None:
+            await self._run_rest(name, left)
+
+        rest.__qualname__ = "ctx.storage.migrate"  # what a section is called in errors
+        return self._gate.block_concurrency_while(rest)
 
     def _done(self, name: str) -> list[Done]:
         def read(connection: apsw.Connection) -> list[Done]:
