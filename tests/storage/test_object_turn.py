@@ -27,6 +27,10 @@ def storage(store: HostStore, room: ObjectId) -> ObjectStorage:
     return store.open(room)
 
 
+def failure_of(storage: ObjectStorage) -> StorageError | None:
+    return storage.failure
+
+
 def ignore(error: StorageError | None) -> None:
     assert error is None
 
@@ -54,7 +58,7 @@ def test_whoever_wants_to_know_is_told_that_the_file_is_open_before_a_transactio
 
 def test_the_database_is_there_for_statements_also_when_nothing_was_written(storage: ObjectStorage) -> None:
     database: Database = storage.database()
-    assert not database.connection.in_transaction
+    assert database.connection.get_autocommit()
     assert storage.database_to_write() is database
     assert database.connection.in_transaction
     assert storage.database_to_write() is database
@@ -65,11 +69,11 @@ def test_a_refusal_is_the_callers_while_the_turn_is_there(storage: ObjectStorage
     storage.put("a", b"1")
     refusal = SQLError("no")
     assert storage.refused(apsw.ConstraintError("no"), refusal) is refusal
-    assert storage.failure is None
+    assert failure_of(storage) is None
     storage.database().connection.execute("ROLLBACK")
     lost = storage.refused(apsw.ConstraintError("no"), refusal)
     assert isinstance(lost, TurnRolledBackError)
-    assert storage.failure is lost
+    assert failure_of(storage) is lost
 
 
 def test_a_database_that_failed_is_critical(storage: ObjectStorage) -> None:
