@@ -25,10 +25,10 @@ from roost import codec
 from roost.errors import StorageError
 from roost.ids import IdSpace
 from roost.limits import Limits
-from roost.storage.log import OnDurable
+from roost.storage.journal.log import OnDurable
+from roost.storage.journal.record import Record
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.ready import Ready
-from roost.storage.record import Record
 from roost.storage.storage import Storage
 from roost.storage.store import HostStore
 

@@ -25,8 +25,8 @@ from roost.host.app import app_of_classes
 from roost.host.host import Host
 from roost.ids import IdSpace
 from roost.node.reports import resident_bytes
-from roost.storage.agenda_file import AgendaFile, Changes
-from roost.storage.agenda_window import Entry
+from roost.storage.alarms.agenda_file import AgendaFile, Changes
+from roost.storage.alarms.agenda_window import Entry
 from roost.storage.layout import DataDirectory
 from roost.storage.store import HostStore
 

@@ -24,10 +24,10 @@ from roost.history.keeper import HistoryKeeper
 from roost.history.shelf import Shelf
 from roost.ids import IdSpace
 from roost.limits import Limits
-from roost.storage.keeper import NothingKept
+from roost.storage.journal.keeper import NothingKept
+from roost.storage.journal.segment import SegmentReader
+from roost.storage.journal.segments import segment_paths
 from roost.storage.object_storage import ObjectStorage
-from roost.storage.segment import SegmentReader
-from roost.storage.segments import segment_paths
 from roost.storage.store import HostStore
 
 SPACE = IdSpace("ROOM", "ROOM")

@@ -20,9 +20,9 @@ import msgspec
 from roost.errors import StorageError
 from roost.ids import IdSpace
 from roost.limits import Limits
-from roost.storage.log import MemoryLog
+from roost.storage.journal.log import MemoryLog
 from roost.storage.object_storage import ObjectStorage
-from roost.storage.sql import SQL
+from roost.storage.sql.sql import SQL
 from roost.storage.store import HostStore
 
 SCHEMA = "CREATE TABLE stroke (id INTEGER PRIMARY KEY, room TEXT, x REAL, y REAL, color INTEGER)"

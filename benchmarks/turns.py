@@ -34,9 +34,9 @@ from roost.objects.gates import Section
 from roost.objects.turn import ObjectTask
 from roost.objects.web_socket import WebSocket
 from roost.observer import Observer
-from roost.storage.log import MemoryLog, OnDurable
+from roost.storage.journal.log import MemoryLog, OnDurable
+from roost.storage.journal.record import Record
 from roost.storage.object_storage import ObjectStorage
-from roost.storage.record import Record
 from roost.storage.store import HostStore
 
 ROUNDS = 5

@@ -43,8 +43,8 @@ from roost.objects.web_socket_pair import WebSocketPair
 from roost.objects.write_behind import WriteBehind
 from roost.request import Request
 from roost.response import Response
-from roost.storage.alarms import FailedAlarm
-from roost.storage.cursor import Cursor
+from roost.storage.alarms.alarms import FailedAlarm
+from roost.storage.sql.cursor import Cursor
 from roost.storage.storage import Storage
 from roost.storage.transaction import Transaction
 

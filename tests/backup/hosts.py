@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from roost.clock import Clock, SystemClock
 from roost.history.folding import fold
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
-from roost.storage.keeper import NothingKept
+from roost.storage.journal.keeper import NothingKept
+from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.store import HostStore
 
 SPACE = IdSpace("ROOM", "ROOM")
@@ -64,6 +66,13 @@ class Host:
         storage.close()
         self.put_last[name] = value
 
+    def forget_in_journal(self) -> None:
+        """Bring all files up to date, and commit so much elsewhere that the journal has nothing of before any more."""
+        self.store.checkpoint()
+        for _ in range(60):
+            self.put("noise", random.randbytes(20_000))
+        self.store.checkpoint()
+
     def get(self, name: str, key: str = "value") -> bytes | None:
         storage = self.store.open(room(name))
         try:
@@ -96,3 +105,18 @@ def back_up(
         shipper = Shipper(data, Series(target, series_of(data)), spool)
         shipper.find_ends()
         return SnapshotTaker(data, shipper, clock or SystemClock(), meanwhile).take()
+
+
+def file_of(data: Path, name: str) -> Path:
+    digits = room(name).to_string()
+    return data / "objects" / "ROOM" / digits[:2] / f"{digits}.sqlite"
+
+
+def rot(data: Path, name: str, page: int = 1) -> None:
+    """What a disk may do to a page of an object's file; done twice it is undone."""
+    path = file_of(data, name)
+    with path.open("r+b") as file:
+        file.seek((page - 1) * PAGE_BYTES + 200)
+        (byte,) = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 4]))

@@ -13,7 +13,7 @@ from roost.backup.plain_file import DECODED, make_object, make_plain
 from roost.codec import Codec
 from roost.errors import InvalidArgumentError, LimitExceededError
 from roost.limits import DEFAULTS
-from roost.storage.record import PAGE_BYTES
+from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.template import is_born
 
 

@@ -24,7 +24,7 @@ from roost.backup.series import (
 )
 from roost.backup.target import DirectoryTarget, write_bytes
 from roost.errors import BackupError
-from roost.storage.segment import position
+from roost.storage.journal.segment import position
 
 
 def snapshot(name: str = "000001-20260101T000000Z") -> Snapshot:

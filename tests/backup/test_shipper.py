@@ -16,8 +16,8 @@ from roost.backup.shipper import BrokenChainError, ForeignSeriesError, Shipper, 
 from roost.backup.target import DirectoryTarget
 from roost.history.archive import ArchiveReader
 from roost.history.shelf import Shelf
-from roost.storage.record import Record
-from roost.storage.segment import Entry, SegmentReader, split_position
+from roost.storage.journal.record import Record
+from roost.storage.journal.segment import Entry, SegmentReader, split_position
 
 
 @pytest.fixture

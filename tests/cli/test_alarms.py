@@ -12,9 +12,9 @@ from roost.cli.alarms import moment, render, until
 from roost.cli.main import main
 from roost.ids import IdSpace
 from roost.node.alarm_list import AlarmList, GivenUp, NextAlarm
-from roost.storage.agenda_file import AgendaFile, Changes
-from roost.storage.agenda_reader import NAME, Failed
-from roost.storage.agenda_window import Entry
+from roost.storage.alarms.agenda_file import AgendaFile, Changes
+from roost.storage.alarms.agenda_reader import NAME, Failed
+from roost.storage.alarms.agenda_window import Entry
 
 NOW = 1_795_000_000_000
 LOBBY = NextAlarm("ROOM", "ab" * 32, "lobby", NOW + 90_000, NOW + 90_000, 0, 0)

@@ -9,7 +9,7 @@ import pytest
 
 from roost.cli.main import main
 from roost.ids import IdSpace
-from roost.storage.quarantine import Case, Quarantine
+from roost.storage.recovery.quarantine import Case, Quarantine
 from roost.storage.store import HostStore
 
 LOBBY = IdSpace("ROOM", "ROOM").from_name("lobby")

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from roost.cli.ps import duration, render, with_alarms, with_quarantine
 from roost.meter import Meter
-from roost.storage.quarantine import Case
+from roost.storage.recovery.quarantine import Case
 from roost.supervisor.report import (
     AlarmsReport,
     BackupReport,

@@ -13,7 +13,7 @@ from roost.history.folding import fold_all
 from roost.history.rewinder import HistoryRewinder
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
-from roost.storage.quarantine import Case, Quarantine
+from roost.storage.recovery.quarantine import Case, Quarantine
 from roost.storage.store import HostStore
 from roost.storage.sums import sums_path
 

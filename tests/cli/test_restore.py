@@ -17,7 +17,7 @@ from roost.history.trimming import make_room
 from roost.ids import IdSpace
 from roost.node.recovery import recover
 from roost.storage.bookmarks import bookmark_of
-from roost.storage.restores import Restores
+from roost.storage.recovery.restores import Restores
 from roost.storage.store import HostStore
 from roost.supervisor.data_directory import claim
 

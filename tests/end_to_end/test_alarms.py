@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from roost.storage.agenda_reader import NAME
+from roost.storage.alarms.agenda_reader import NAME
 
 from .running import APPS, PATIENCE, Roost, chance, running, until
 from .test_full_disk import Disk, disk, shim

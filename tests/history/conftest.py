@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from roost.storage.record import PAGE_BYTES, Record
+from roost.storage.journal.record import PAGE_BYTES, Record
 
 MakeRecord = Callable[..., Record]
 

@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from roost.storage.batch import Batch
-from roost.storage.contents import Content, TableMaker
 from roost.storage.files import Files, write_all
-from roost.storage.record import Record
-from roost.storage.segment import Segment, position
+from roost.storage.journal.batch import Batch
+from roost.storage.journal.contents import Content, TableMaker
+from roost.storage.journal.record import Record
+from roost.storage.journal.segment import Segment, position
 
 SIZE = 4 * 1024 * 1024
 

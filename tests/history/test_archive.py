@@ -11,7 +11,7 @@ import pytest
 from roost.errors import StorageCorruptError
 from roost.history import archive as archive_module
 from roost.history.archive import ArchiveReader, ArchiveWriter, Run
-from roost.storage.record import Record
+from roost.storage.journal.record import Record
 
 MakeRecord = Callable[..., Record]
 A, B, C = b"a" * 32, b"b" * 32, b"c" * 32

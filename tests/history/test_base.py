@@ -16,7 +16,7 @@ from roost.history import base as base_module
 from roost.history.archive import ArchiveReader, ArchiveWriter
 from roost.history.base import Base, Based
 from roost.history.shelf import Shelf
-from roost.storage.record import PAGE_BYTES, Record
+from roost.storage.journal.record import PAGE_BYTES, Record
 
 MakeRecord = Callable[..., Record]
 A, B = b"a" * 32, b"b" * 32

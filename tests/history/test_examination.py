@@ -13,9 +13,9 @@ from roost.history.examination import Examination, Problem, integrity
 from roost.history.folding import fold_all
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
+from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.object_storage import ObjectStorage
-from roost.storage.quarantine import Case, Quarantine
-from roost.storage.record import PAGE_BYTES
+from roost.storage.recovery.quarantine import Case, Quarantine
 from roost.storage.store import HostStore
 from roost.storage.sums import sums_path
 

@@ -15,7 +15,7 @@ from roost.history.archive import ArchiveReader, ArchiveWriter
 from roost.history.base import Base, Based
 from roost.history.folding import fold, fold_all
 from roost.history.shelf import Shelf
-from roost.storage.record import Record
+from roost.storage.journal.record import Record
 
 MakeRecord = Callable[..., Record]
 A, B = b"a" * 32, b"b" * 32

@@ -19,11 +19,11 @@ from roost.history.journal_view import (
     live_segments,
     live_slots,
 )
-from roost.storage.batch import Batch
-from roost.storage.contents import Content, TableMaker
 from roost.storage.files import Files, write_all
-from roost.storage.record import PAGE_BYTES, Record
-from roost.storage.segment import HEADER_BYTES, Entry, Segment, SegmentReader, position, split_position
+from roost.storage.journal.batch import Batch
+from roost.storage.journal.contents import Content, TableMaker
+from roost.storage.journal.record import PAGE_BYTES, Record
+from roost.storage.journal.segment import HEADER_BYTES, Entry, Segment, SegmentReader, position, split_position
 
 SIZE = 256 * 1024
 

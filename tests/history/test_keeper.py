@@ -19,7 +19,7 @@ from roost.history.object_history import ObjectHistory
 from roost.history.shelf import Shelf
 from roost.ids import IdSpace
 from roost.limits import Limits
-from roost.storage.record import Record
+from roost.storage.journal.record import Record
 
 MakeRecord = Callable[..., Record]
 LOBBY = IdSpace("ROOM", "ROOM").from_name("lobby")

@@ -18,8 +18,8 @@ from roost.history.folding import fold
 from roost.history.live_state import FileImages, copy_live, live_state
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
-from roost.storage.keeper import Keeper, NothingKept
-from roost.storage.record import PAGE_BYTES
+from roost.storage.journal.keeper import Keeper, NothingKept
+from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.store import HostStore
 from roost.storage.sums import keep_sums, sums_path
 

@@ -17,7 +17,7 @@ from roost.history.errands import Fold, Folded, Found, Lookup, Refused, Rewind, 
 from roost.history.shelf import Shelf
 from roost.history.trimming import Retention
 from roost.ids import IdSpace
-from roost.storage.record import PAGE_BYTES, Record
+from roost.storage.journal.record import PAGE_BYTES, Record
 
 MakeRecord = Callable[..., Record]
 KEY = IdSpace("ROOM", "ROOM").from_name("lobby").key

@@ -20,8 +20,8 @@ from roost.history.shelf import Shelf
 from roost.history.trimming import make_room
 from roost.ids import IdSpace
 from roost.storage.files import Files
-from roost.storage.record import PAGE_BYTES, Record
-from roost.storage.segment import SegmentReader
+from roost.storage.journal.record import PAGE_BYTES, Record
+from roost.storage.journal.segment import SegmentReader
 
 MakeRecord = Callable[..., Record]
 SPACE = IdSpace("ROOM", "ROOM")

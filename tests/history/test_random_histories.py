@@ -21,7 +21,7 @@ from roost.history.shelf import Shelf
 from roost.history.trimming import make_room
 from roost.ids import IdSpace
 from roost.limits import Limits
-from roost.storage.rewinder import State
+from roost.storage.recovery.rewinder import State
 from roost.storage.store import HostStore
 
 LIMITS = Limits(journal_segment_bytes=40 * 1024, checkpoint_bytes=40 * 1024, open_databases_max=2)

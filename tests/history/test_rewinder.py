@@ -15,7 +15,7 @@ from roost.history.rewinder import HistoryRewinder
 from roost.history.shelf import Shelf
 from roost.history.trimming import Retention, make_room, trim
 from roost.ids import IdSpace
-from roost.storage.record import Record
+from roost.storage.journal.record import Record
 
 MakeRecord = Callable[..., Record]
 LOBBY = IdSpace("ROOM", "ROOM").from_name("lobby")

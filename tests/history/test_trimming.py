@@ -15,7 +15,7 @@ from roost.history.archive import ArchiveWriter
 from roost.history.base import Base, Based
 from roost.history.shelf import Shelf
 from roost.history.trimming import Retention, expired, make_room, trim
-from roost.storage.record import PAGE_BYTES, Record
+from roost.storage.journal.record import PAGE_BYTES, Record
 
 MakeRecord = Callable[..., Record]
 A = b"a" * 32

@@ -16,7 +16,7 @@ from roost.host.alarm_clock import AlarmClock, Objects, Source
 from roost.ids import ObjectId
 from roost.limits import Limits
 from roost.observer import Observer
-from roost.storage.agenda_window import Entry
+from roost.storage.alarms.agenda_window import Entry
 
 from .parts import HandClock, object_id
 from .scripted import settle

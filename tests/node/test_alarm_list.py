@@ -6,9 +6,9 @@ from pathlib import Path
 
 from roost.ids import IdSpace, ObjectId
 from roost.node.alarm_list import AlarmList, read_alarms, read_alarms_of
-from roost.storage.agenda_file import AgendaFile, Changes
-from roost.storage.agenda_reader import Failed
-from roost.storage.agenda_window import Entry
+from roost.storage.alarms.agenda_file import AgendaFile, Changes
+from roost.storage.alarms.agenda_reader import Failed
+from roost.storage.alarms.agenda_window import Entry
 
 ROOM = IdSpace("ROOM", "ROOM")
 SHOP = IdSpace("SHOP", "SHOP")

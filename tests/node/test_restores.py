@@ -12,7 +12,7 @@ from roost.history.rewinder import HistoryRewinder
 from roost.ids import IdSpace, ObjectId
 from roost.node.restores import begin_restore, begin_restores
 from roost.storage.object_storage import ObjectStorage
-from roost.storage.restores import Restores
+from roost.storage.recovery.restores import Restores
 from roost.storage.store import HostStore
 
 SPACE = IdSpace("ROOM", "ROOM")

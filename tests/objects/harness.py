@@ -39,7 +39,7 @@ from roost.objects.web_socket import WebSocket
 from roost.observer import Observer
 from roost.request import Request
 from roost.response import Response
-from roost.storage.log import MemoryLog
+from roost.storage.journal.log import MemoryLog
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.store import HostStore
 

@@ -14,7 +14,7 @@ from roost.errors import ObjectResetError, StorageFullError, WrongTypeError
 from roost.events import Ring
 from roost.limits import Limits
 from roost.objects.alarms import Alarms, retry_pause_ms
-from roost.storage.alarms import FailedAlarm
+from roost.storage.alarms.alarms import FailedAlarm
 
 from .harness import Harness, MakeHarness, Scripted, settle, signal
 

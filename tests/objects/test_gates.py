@@ -15,7 +15,7 @@ from roost.errors import (
 )
 from roost.limits import Limits
 from roost.objects.web_socket import WebSocket
-from roost.storage.quarantine import Case, Quarantine
+from roost.storage.recovery.quarantine import Case, Quarantine
 
 from .harness import Harness, MakeHarness, Scripted, settle, signal
 

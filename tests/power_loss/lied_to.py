@@ -20,7 +20,7 @@ from roost.errors import StorageError
 from roost.history.folding import fold
 from roost.ids import IdSpace
 from roost.limits import Limits
-from roost.storage.keeper import NothingKept
+from roost.storage.journal.keeper import NothingKept
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.store import HostStore
 

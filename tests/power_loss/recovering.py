@@ -9,7 +9,7 @@ from typing import Any
 
 from roost.errors import StorageError
 from roost.history.object_history import ObjectHistory
-from roost.storage.agenda_reader import NAME, AgendaReader, connect
+from roost.storage.alarms.agenda_reader import NAME, AgendaReader, connect
 from roost.storage.store import HostStore
 
 from .crashes import Crash

@@ -11,7 +11,7 @@ import pytest
 
 from roost.history.folding import fold_all
 from roost.history.object_history import ObjectHistory
-from roost.storage.quarantine import Quarantine
+from roost.storage.recovery.quarantine import Quarantine
 from roost.storage.store import HostStore
 
 from .lied_to import LIMITS, OTHER, VICTIM, Outcome, Trying

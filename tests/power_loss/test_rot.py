@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from roost.errors import StorageError
-from roost.storage.quarantine import Quarantine
-from roost.storage.segment import SegmentReader
+from roost.storage.journal.segment import SegmentReader
+from roost.storage.recovery.quarantine import Quarantine
 from roost.storage.store import HostStore
 
 from .promises import Promises, digest

@@ -19,10 +19,10 @@ from roost.history.folding import fold
 from roost.history.object_history import ObjectHistory
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
-from roost.storage.keeper import NothingKept
+from roost.storage.journal.keeper import NothingKept
 from roost.storage.kv import KeyRange
 from roost.storage.object_storage import ObjectStorage
-from roost.storage.rewinder import State
+from roost.storage.recovery.rewinder import State
 from roost.storage.store import HostStore
 
 OBJECTS = 3

@@ -10,8 +10,8 @@ import pytest
 
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
-from roost.storage.log import MemoryLog
-from roost.storage.sql import SQL
+from roost.storage.journal.log import MemoryLog
+from roost.storage.sql.sql import SQL
 from roost.storage.store import HostStore
 
 

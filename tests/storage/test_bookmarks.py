@@ -11,19 +11,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.storage.test_transaction import NoGate
 
 from roost.clock import SystemClock
 from roost.errors import HistoryError, InvalidArgumentError, InvalidStateError, StorageError, WrongTypeError
 from roost.ids import IdSpace, ObjectId
 from roost.storage.bookmarks import bookmark_of, commit_of, past_ms
-from roost.storage.log import MemoryLog
+from roost.storage.journal.log import MemoryLog
 from roost.storage.object_storage import ObjectStorage
-from roost.storage.restores import Restore, Restores
-from roost.storage.rewinder import State
+from roost.storage.recovery.restores import Restore, Restores
+from roost.storage.recovery.rewinder import State
 from roost.storage.storage import Storage
 from roost.storage.store import HostStore
-
-from .test_transaction import NoGate
 
 NOW = 1_700_000_000_000
 SPACE = IdSpace("ROOM", "ROOM")

@@ -9,9 +9,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from roost.storage import alarms
+from roost.storage.alarms import alarms
 from roost.storage.database import Database, Images
-from roost.storage.record import PAGE_BYTES
+from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.template import Template
 
 

@@ -19,13 +19,13 @@ from roost.clock import SystemClock
 from roost.errors import StorageError
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
-from roost.storage.batch import unpack
 from roost.storage.files import ScriptedFiles
+from roost.storage.journal.batch import unpack
+from roost.storage.journal.record import PAGE_BYTES
+from roost.storage.journal.segment import SegmentReader, position
+from roost.storage.journal.segments import segment_paths
 from roost.storage.kv import KeyRange
 from roost.storage.object_storage import ObjectStorage
-from roost.storage.record import PAGE_BYTES
-from roost.storage.segment import SegmentReader, position
-from roost.storage.segments import segment_paths
 from roost.storage.store import HostStore
 
 LIMITS = Limits(journal_segment_bytes=48 * 1024, checkpoint_bytes=40 * 1024, open_databases_max=2)

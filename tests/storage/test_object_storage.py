@@ -10,8 +10,8 @@ import pytest
 from roost.errors import InvalidStateError, StorageError, StorageFullError
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
+from roost.storage.journal.log import MemoryLog
 from roost.storage.kv import KeyRange
-from roost.storage.log import MemoryLog
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.store import HostStore
 

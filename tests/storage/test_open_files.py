@@ -14,7 +14,7 @@ from roost.errors import StorageError
 from roost.ids import IdSpace
 from roost.limits import Limits
 from roost.storage.database import Database
-from roost.storage.log import MemoryLog
+from roost.storage.journal.log import MemoryLog
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.store import HostStore
 from roost.storage.writer import Writer

@@ -15,8 +15,8 @@ from roost.history.rewinder import HistoryRewinder
 from roost.ids import IdSpace
 from roost.limits import Limits
 from roost.node.recovery import recover
-from roost.storage import alarms
-from roost.storage.quarantine import Case, Quarantine
+from roost.storage.alarms import alarms
+from roost.storage.recovery.quarantine import Case, Quarantine
 from roost.storage.store import HostStore
 
 MakeStore = Callable[..., HostStore]

@@ -19,7 +19,7 @@ from roost.errors import (
 )
 from roost.ids import ObjectId
 from roost.limits import Limits
-from roost.storage.log import MemoryLog
+from roost.storage.journal.log import MemoryLog
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.storage import Storage
 from roost.storage.store import HostStore

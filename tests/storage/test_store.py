@@ -17,7 +17,7 @@ from roost.errors import DataDirectoryError, StorageError, StorageFullError
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
 from roost.storage.files import ScriptedFiles
-from roost.storage.log import MemoryLog
+from roost.storage.journal.log import MemoryLog
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.store import HostStore
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from roost.storage import sums
-from roost.storage.record import PAGE_BYTES
+from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.sums import (
     BLOCK_BYTES,
     PAGES_PER_BLOCK,

@@ -10,10 +10,10 @@ import pytest
 from roost.clock import SystemClock
 from roost.errors import StorageError, StorageFullError
 from roost.ids import ObjectId
-from roost.storage import alarms
 from roost.storage import writer as module
+from roost.storage.alarms import alarms
 from roost.storage.database import Database
-from roost.storage.log import MemoryLog
+from roost.storage.journal.log import MemoryLog
 from roost.storage.template import Template
 from roost.storage.writer import Writer
 

@@ -21,8 +21,8 @@ from roost.backup.pack import Copy, PackReader
 from roost.backup.series import Series, Snapshot
 from roost.backup.shipped_log import ShippedLog
 from roost.history.live_state import apply
+from roost.storage.journal.record import Record
 from roost.storage.layout import make_private
-from roost.storage.record import Record
 from roost.storage.template import is_born
 
 

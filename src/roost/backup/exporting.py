@@ -22,7 +22,7 @@ from roost.history.live_state import copy_live
 from roost.ids import ObjectId
 from roost.storage.files import sync_directory
 from roost.storage.layout import make_private
-from roost.storage.quarantine import Quarantine
+from roost.storage.recovery.quarantine import Quarantine
 
 
 def export_object(data: Path, object_id: ObjectId, file: Path, *, decode: bool = False) -> None:

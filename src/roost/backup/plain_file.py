@@ -20,7 +20,7 @@ import apsw
 from roost.codec import Codec
 from roost.errors import InvalidArgumentError, LimitExceededError, RoostError
 from roost.json_text import encode_json
-from roost.storage.record import PAGE_BYTES
+from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION
 
 DECODED = "_roost_kv_json"

@@ -32,8 +32,8 @@ import msgspec
 
 from roost.backup.target import Target, TargetUnavailableError, read_bytes, write_bytes
 from roost.errors import BackupError
+from roost.storage.journal.segment import position, split_position
 from roost.storage.layout import make_private, write_durably
-from roost.storage.segment import position, split_position
 
 logger = logging.getLogger("roost.backup")
 

@@ -51,6 +51,8 @@ class Status(msgspec.Struct):
     """Objects that the one being taken has dealt with."""
     error: str = ""
     """Why it fails now."""
+    damaged: list[str] = []
+    """What the last whole snapshot has no copy of, or an earlier one: the ids, behind their bindings."""
 
 
 class BackupService:
@@ -141,7 +143,7 @@ class BackupService:
         began = self._clock.monotonic()
         self._status.shipped_bytes += shipper.ship().bytes
         self._complete = began
-        self._status.snapshot = self._last.id
+        self._tell_of(self._last)
         self._next_ship = began + self._every
 
     def _is_due(self) -> bool:
@@ -155,10 +157,12 @@ class BackupService:
             taker = SnapshotTaker(self._data, shipper, self._clock, self._between_steps)
             self._last = taker.take()
             self._complete = max(self._complete, began)
-            self._status.snapshot = self._last.id
+            self._tell_of(self._last)
             logger.info(
                 "snapshot %s: %d objects, %d of them copied", self._last.id, self._last.objects, self._last.copied
             )
+            for one in self._last.damaged:
+                logger.error("%s", one)
             prune(shipper.series, self._keep)
 
     def _between_steps(self, progress: Progress) -> None:
@@ -184,6 +188,10 @@ class BackupService:
             logger.warning("the last of what was committed is not in %s: %s", self._target.title, error)
 
     # What is told.
+
+    def _tell_of(self, snapshot: Snapshot) -> None:
+        self._status.snapshot = snapshot.id
+        self._status.damaged = [f"{one.binding} {one.id}" for one in snapshot.damaged]
 
     def _succeeded(self) -> None:
         if self._status.error:

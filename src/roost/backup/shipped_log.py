@@ -21,7 +21,7 @@ from roost.backup.partial_fetch import fetch_of
 from roost.backup.series import Series, Shipment, Snapshot, chain, positions
 from roost.errors import BackupError, StorageCorruptError
 from roost.history.archive import ArchiveReader
-from roost.storage.record import Record
+from roost.storage.journal.record import Record
 
 _OPEN_MAX = 64
 _RUNS = """

@@ -31,7 +31,7 @@ from roost.history.journal_view import (
     live_slots,
 )
 from roost.history.shelf import Shelf
-from roost.storage.segment import position, split_position
+from roost.storage.journal.segment import position, split_position
 
 PART_BYTES = 16 * 1024 * 1024
 """Of the journal, in one shipment."""

@@ -10,8 +10,8 @@
 #  (4) The snapshot's own entry is written last. Whatever came before it is of no consequence until then.
 #  (5) It computes no more than half of the time.
 #  (6) What is copied is compared with the file's checksums. Where it does not match, a checkpoint was under way, and
-#      the copy is made anew as `copy_live` does; or the file is damaged. Of an object that is damaged, or in quarantine,
-#      the last good state in the series is put into this snapshot; all others go on.
+#      the copy is made anew as `copy_live` does; or the file is damaged. Of an object that is damaged, or in
+#      quarantine, the last good state in the series is put into this snapshot; all others go on.
 #  (7) A pack of which less than half is still needed is not relied on: its copies are made anew, so that it can go.
 """Takes a snapshot of a data directory into a series."""
 
@@ -42,7 +42,7 @@ from roost.clock import Clock
 from roost.errors import BackupError, StorageCorruptError
 from roost.history.live_state import copy_live
 from roost.ids import ObjectId
-from roost.storage.quarantine import Quarantine
+from roost.storage.recovery.quarantine import Quarantine
 from roost.storage.sums import damaged_pages
 from roost.storage.template import is_born
 

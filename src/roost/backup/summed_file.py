@@ -6,7 +6,7 @@ from array import array
 from pathlib import Path
 from typing import IO
 
-from roost.storage.record import PAGE_BYTES
+from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.sums import kept_sums, page_sum
 
 

@@ -19,7 +19,7 @@ from roost.cli.ps import duration, table
 from roost.clock import SystemClock
 from roost.errors import InvalidArgumentError
 from roost.node.alarm_list import AlarmList, GivenUp, NextAlarm, read_alarms
-from roost.storage.agenda_file import FAILED_MAX
+from roost.storage.alarms.agenda_file import FAILED_MAX
 from roost.supervisor.control_socket import order
 
 

@@ -29,7 +29,7 @@ from roost.clock import SystemClock
 from roost.config import Settings, load
 from roost.errors import RoostError, StorageError
 from roost.node.alarm_list import read_alarms_of
-from roost.storage.quarantine import Quarantine
+from roost.storage.recovery.quarantine import Quarantine
 from roost.supervisor.control_socket import ask
 
 CANNOT = 2

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from roost.cli.terminal import counted
-from roost.storage.quarantine import Case
+from roost.storage.recovery.quarantine import Case
 from roost.supervisor.report import (
     BackupReport,
     LoopReport,
@@ -104,7 +104,8 @@ def _backup(backup: BackupReport) -> str:
     behind = f"{backup.target} is {duration(backup.behind_seconds)} behind"
     if backup.error:
         return f"{behind}: {backup.error}"
-    return f"{behind}, {'taking a snapshot' if backup.doing == 'snapshot' else backup.doing}"
+    damaged = f", {counted(len(backup.damaged), 'damaged object')} not as of now" if backup.damaged else ""
+    return f"{behind}, {'taking a snapshot' if backup.doing == 'snapshot' else backup.doing}{damaged}"
 
 
 def _table_of(objects: list[tuple[int, ObjectReport]], now_ms: int) -> Table:

@@ -20,7 +20,7 @@ from roost.history.examination import Examination, integrity
 from roost.history.object_history import ObjectHistory, Version
 from roost.ids import ObjectId
 from roost.storage.layout import make_durably
-from roost.storage.quarantine import Case, Quarantine
+from roost.storage.recovery.quarantine import Case, Quarantine
 from roost.storage.sums import remove_sums
 
 

@@ -19,7 +19,7 @@ from roost.errors import InvalidArgumentError
 from roost.history.object_history import ObjectHistory
 from roost.ids import ObjectId
 from roost.storage.bookmarks import bookmark_of, commit_of
-from roost.storage.restores import Restores
+from roost.storage.recovery.restores import Restores
 from roost.supervisor.control_socket import NotRunningError, order
 from roost.supervisor.data_directory import claim
 

@@ -12,7 +12,7 @@ from roost.errors import StorageCorruptError
 from roost.history.base import Base, Based
 from roost.history.shelf import Shelf
 from roost.storage.database import Database
-from roost.storage.record import PAGE_BYTES
+from roost.storage.journal.record import PAGE_BYTES
 
 _SYNCED_AT_ONCE = 1_000
 _NUMBER_BITS = 21

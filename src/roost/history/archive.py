@@ -26,7 +26,7 @@ import zstandard
 
 from roost.errors import StorageCorruptError
 from roost.storage.files import sync_file
-from roost.storage.record import Record, decode_record, encode_record
+from roost.storage.journal.record import Record, decode_record, encode_record
 
 VERSION = 1
 _MAGIC = b"ROOSTARC"

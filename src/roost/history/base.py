@@ -24,8 +24,8 @@ from roost.errors import StorageCorruptError
 from roost.history.archive import ArchiveReader, Run
 from roost.history.shelf import Shelf
 from roost.storage.files import Files, sync_directory, sync_file, write_all
+from roost.storage.journal.record import PAGE_BYTES, Record
 from roost.storage.layout import make_private
-from roost.storage.record import PAGE_BYTES, Record
 
 _TRAILER = struct.Struct("<8sQqQI")
 _MAGIC = b"RSTBASE1"

@@ -28,10 +28,10 @@ from roost.history.shelf import Shelf
 from roost.ids import ObjectId
 from roost.storage.database import said_pages
 from roost.storage.files import Files, write_all
-from roost.storage.quarantine import Quarantine
-from roost.storage.record import PAGE_BYTES
+from roost.storage.journal.record import PAGE_BYTES
+from roost.storage.recovery.quarantine import Quarantine
+from roost.storage.recovery.survey import Survey
 from roost.storage.sums import damaged_pages, unchecked_pages
-from roost.storage.survey import Survey
 
 T = TypeVar("T")
 

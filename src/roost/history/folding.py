@@ -17,10 +17,10 @@ from roost.errors import StorageError
 from roost.history.archive import ArchiveReader, ArchiveWriter
 from roost.history.shelf import Shelf
 from roost.history.trimming import make_room
-from roost.storage.batch import unpack
 from roost.storage.files import is_out_of_space
-from roost.storage.segment import Entry, SegmentReader
-from roost.storage.segments import segment_paths
+from roost.storage.journal.batch import unpack
+from roost.storage.journal.segment import Entry, SegmentReader
+from roost.storage.journal.segments import segment_paths
 
 logger = logging.getLogger("roost.history")
 

@@ -22,11 +22,11 @@ from pathlib import Path
 import msgspec
 
 from roost.errors import StorageCorruptError, StorageError
-from roost.storage.batch import unpack
 from roost.storage.files import sync_file
-from roost.storage.record import Record
-from roost.storage.segment import Entry, SegmentReader, position, split_position
-from roost.storage.segments import segment_paths
+from roost.storage.journal.batch import unpack
+from roost.storage.journal.record import Record
+from roost.storage.journal.segment import Entry, SegmentReader, position, split_position
+from roost.storage.journal.segments import segment_paths
 
 _TRIES_MAX = 100
 _PAUSE_SECONDS = 0.002  # a host that writes a header has done so by then
@@ -56,7 +56,7 @@ class LiveEntry(msgspec.Struct, frozen=True):
     slot: int
     sequence: int
     end: int
-    """The position right behind it, as `roost.storage.segment.position` makes one: reading can go on from there."""
+    """The position right behind it, as `position` of a segment makes one: reading can go on from there."""
     packed: bytes
 
     def records(self) -> Iterator[Record]:

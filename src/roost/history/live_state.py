@@ -30,9 +30,9 @@ from roost.history.shelf import Shelf
 from roost.ids import ObjectId
 from roost.storage.database import said_pages
 from roost.storage.files import Files, write_all
+from roost.storage.journal.record import PAGE_BYTES, Record
 from roost.storage.layout import DataDirectory
-from roost.storage.record import PAGE_BYTES, Record
-from roost.storage.rewinder import State
+from roost.storage.recovery.rewinder import State
 from roost.storage.sums import damaged_pages
 from roost.storage.template import is_born
 

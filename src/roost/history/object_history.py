@@ -30,8 +30,8 @@ from roost.history.journal_view import LiveSegments, SegmentRecycledError, live_
 from roost.history.live_state import FileImages, apply
 from roost.history.shelf import Shelf
 from roost.ids import ObjectId
-from roost.storage.record import PAGE_BYTES, Record
-from roost.storage.rewinder import State
+from roost.storage.journal.record import PAGE_BYTES, Record
+from roost.storage.recovery.rewinder import State
 
 _TRIES_MAX = 100
 

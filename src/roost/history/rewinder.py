@@ -10,7 +10,7 @@ from roost.history.live_state import FileImages
 from roost.history.object_history import ObjectHistory
 from roost.history.shelf import Shelf
 from roost.ids import ObjectId
-from roost.storage.rewinder import State
+from roost.storage.recovery.rewinder import State
 
 
 class HistoryRewinder:

@@ -31,7 +31,7 @@ from roost.host.alarm_loops import AlarmLoops, Loop
 from roost.ids import ObjectId
 from roost.limits import Limits
 from roost.observer import Observer
-from roost.storage.agenda_window import Entry
+from roost.storage.alarms.agenda_window import Entry
 
 logger = logging.getLogger("roost.alarms")
 
@@ -45,7 +45,7 @@ JITTER = 0.25
 
 
 class Source(Protocol):
-    """The agenda, as the clock needs it; see `roost.storage.agenda`."""
+    """The agenda, as the clock needs it; see `roost.storage.alarms.agenda`."""
 
     def start(self, bindings: Iterable[str], on_change: Callable[[], None]) -> None: ...
     def stop(self) -> None: ...

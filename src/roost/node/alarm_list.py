@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from roost.storage.agenda_file import FAILED_MAX
-from roost.storage.agenda_reader import readers_of
+from roost.storage.alarms.agenda_file import FAILED_MAX
+from roost.storage.alarms.agenda_reader import readers_of
 
 
 class NextAlarm(msgspec.Struct, frozen=True):

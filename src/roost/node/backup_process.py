@@ -67,4 +67,5 @@ class BackupProcess:
             status.snapshot,
             status.error,
             resident_bytes(),
+            status.damaged,
         )

@@ -28,7 +28,7 @@ from roost.limits import Limits
 from roost.link.directory import LocalDirectory
 from roost.storage.files import sync_directory
 from roost.storage.layout import DataDirectory as Layout
-from roost.storage.restores import Restores
+from roost.storage.recovery.restores import Restores
 from roost.storage.store import HostStore
 from roost.supervisor.control_socket import NotRunningError, order
 from roost.supervisor.data_directory import DataDirectory, claim

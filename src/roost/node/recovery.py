@@ -7,9 +7,9 @@ from pathlib import Path
 from roost.history.folding import fold_all
 from roost.history.keeper import HistoryKeeper
 from roost.link.directory import LocalDirectory
-from roost.storage.agenda_move import move_entries
-from roost.storage.recovery import recover_all
-from roost.storage.upgrade import upgrade
+from roost.storage.alarms.agenda_move import move_entries
+from roost.storage.recovery.recovery import recover_all
+from roost.storage.recovery.upgrade import upgrade
 
 
 def recover(data: Path, hosts: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from roost.errors import StorageError
 from roost.ids import ObjectId
-from roost.storage.restores import Restores
+from roost.storage.recovery.restores import Restores
 from roost.storage.store import HostStore
 
 logger = logging.getLogger("roost.node")

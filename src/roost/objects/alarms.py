@@ -31,7 +31,7 @@ from roost.limits import Limits
 from roost.objects.doom import Doom
 from roost.objects.lifecycle import Happening, State
 from roost.objects.turn import ObjectTask
-from roost.storage.alarms import Alarm
+from roost.storage.alarms.alarms import Alarm
 
 if TYPE_CHECKING:
     from roost.objects.activation import Activation

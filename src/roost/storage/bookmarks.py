@@ -19,7 +19,7 @@ from roost.errors import HistoryError, InvalidArgumentError, InvalidStateError, 
 from roost.ids import ObjectId
 from roost.storage.gate import Gate
 from roost.storage.object_storage import ObjectStorage
-from roost.storage.rewinder import Rewinder
+from roost.storage.recovery.rewinder import Rewinder
 
 T = TypeVar("T")
 

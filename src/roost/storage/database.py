@@ -31,13 +31,13 @@ import apsw
 from roost.errors import StorageCorruptError
 from roost.storage import memory_wal
 from roost.storage.files import Files, read_fully, sync_directory, sync_file, write_all
+from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.layout import make_private
-from roost.storage.record import PAGE_BYTES
 from roost.storage.sums import damaged_pages, keep_sums, remove_sums
 from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template, is_born
 
 if TYPE_CHECKING:
-    from roost.storage.guard import Guard
+    from roost.storage.sql.guard import Guard
 
 _FRAME = 24 + PAGE_BYTES
 _PAGE_AND_SIZE = struct.Struct(">II")

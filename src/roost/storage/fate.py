@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from roost.errors import StorageError
-from roost.storage.log import OnDurable
+from roost.storage.journal.log import OnDurable
 
 
 class Fate:

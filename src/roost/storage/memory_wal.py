@@ -17,7 +17,7 @@ from typing import Any
 
 import apsw
 
-from roost.storage.record import PAGE_BYTES
+from roost.storage.journal.record import PAGE_BYTES
 
 NAME = "roost"
 """Of the VFS; opening a connection with it is all there is to do."""

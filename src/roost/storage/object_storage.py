@@ -11,14 +11,14 @@ import apsw
 from roost.errors import InvalidStateError, SQLError, StorageError, TurnRolledBackError
 from roost.ids import ObjectId
 from roost.storage import kv
-from roost.storage.alarms import FailedAlarm
+from roost.storage.alarms.alarms import FailedAlarm
+from roost.storage.alarms.object_alarms import ObjectAlarms
 from roost.storage.database import Database
+from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.kv import KeyRange
-from roost.storage.object_alarms import ObjectAlarms
 from roost.storage.object_turn import ObjectTurn
-from roost.storage.record import PAGE_BYTES
-from roost.storage.rewinder import Rewinder
-from roost.storage.sql_errors import is_critical
+from roost.storage.recovery.rewinder import Rewinder
+from roost.storage.sql.sql_errors import is_critical
 from roost.storage.writer import Writer
 from roost.storage.writers import Writers
 

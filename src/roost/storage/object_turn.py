@@ -21,10 +21,10 @@ from roost.errors import InvalidStateError, StorageError
 from roost.ids import ObjectId
 from roost.storage.database import Database
 from roost.storage.fate import Fate
-from roost.storage.guard import Guard
-from roost.storage.log import OnDurable
-from roost.storage.open_cursors import OpenCursors
+from roost.storage.journal.log import OnDurable
 from roost.storage.savepoints import Before, Savepoints
+from roost.storage.sql.guard import Guard
+from roost.storage.sql.open_cursors import OpenCursors
 from roost.storage.writer import Writer
 from roost.storage.writers import Writers
 

@@ -18,14 +18,14 @@ from typing import Any, TypeVar, overload
 from roost import codec
 from roost.errors import InvalidStateError, StorageError, WrongTypeError
 from roost.limits import DEFAULTS, Limits
-from roost.storage.alarm_calls import AlarmCalls
+from roost.storage.alarms.alarm_calls import AlarmCalls
 from roost.storage.arguments import check_count, checked_key, checked_keys, checked_range, encoded
 from roost.storage.bookmarks import BookmarkCalls
 from roost.storage.gate import Gate
-from roost.storage.migrations import Migrations, Step
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.ready import Ready
-from roost.storage.sql import SQL
+from roost.storage.sql.migrations import Migrations, Step
+from roost.storage.sql.sql import SQL
 from roost.storage.sync_kv import SyncKV
 from roost.storage.transaction import Transaction, given
 

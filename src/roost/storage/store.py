@@ -24,28 +24,28 @@ from roost.clock import Clock, SystemClock
 from roost.errors import StorageCorruptError, StorageError
 from roost.ids import ObjectId
 from roost.limits import DEFAULTS, Limits
-from roost.storage.agenda import Agenda
-from roost.storage.alarms import FailedAlarm
-from roost.storage.contents import Content
+from roost.storage.alarms.agenda import Agenda
+from roost.storage.alarms.alarms import FailedAlarm
 from roost.storage.database import Database
 from roost.storage.files import Files
-from roost.storage.journal import LocalLog
-from roost.storage.keeper import Keeper, NothingKept
+from roost.storage.journal.contents import Content
+from roost.storage.journal.journal import LocalLog
+from roost.storage.journal.keeper import Keeper, NothingKept
+from roost.storage.journal.log import Log
+from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.layout import DataDirectory
-from roost.storage.log import Log
-from roost.storage.object_recovery import ObjectRecovery
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.open_files import OpenFiles
-from roost.storage.preparation import Preparation
-from roost.storage.quarantine import Case, Quarantine
-from roost.storage.record import PAGE_BYTES
-from roost.storage.recovery import Recovered, recover_slot, unreadable
-from roost.storage.restores import Restores
-from roost.storage.rewinder import Rewinder
+from roost.storage.recovery.object_recovery import ObjectRecovery
+from roost.storage.recovery.preparation import Preparation
+from roost.storage.recovery.quarantine import Case, Quarantine
+from roost.storage.recovery.recovery import Recovered, recover_slot, unreadable
+from roost.storage.recovery.restores import Restores
+from roost.storage.recovery.rewinder import Rewinder
+from roost.storage.recovery.survey import Survey
+from roost.storage.recovery.upgrade import upgrade
 from roost.storage.sqlite_errors import translated
-from roost.storage.survey import Survey
 from roost.storage.template import Template
-from roost.storage.upgrade import upgrade
 from roost.storage.writer import Writer
 
 logger = logging.getLogger("roost.storage")

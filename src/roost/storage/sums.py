@@ -23,7 +23,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from roost.storage.files import Files, read_fully, sync_directory, write_all
-from roost.storage.record import PAGE_BYTES
+from roost.storage.journal.record import PAGE_BYTES
 
 logger = logging.getLogger("roost.storage")
 

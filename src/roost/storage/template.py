@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import apsw
 
-from roost.storage.record import PAGE_BYTES
+from roost.storage.journal.record import PAGE_BYTES
 
 SCHEMA_VERSION = 1
 UNBORN = 0x526F_6F30

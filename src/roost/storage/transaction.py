@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from roost.errors import InvalidStateError
-from roost.storage.due_time import When
+from roost.storage.alarms.due_time import When
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.ready import Ready
 

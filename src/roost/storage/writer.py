@@ -22,10 +22,10 @@ import msgspec
 from roost.clock import Clock
 from roost.errors import StorageCorruptError, StorageError, StorageFullError
 from roost.ids import ObjectId
-from roost.storage import alarms
+from roost.storage.alarms import alarms
 from roost.storage.database import Database, Images
-from roost.storage.log import Log, OnDurable
-from roost.storage.record import Record
+from roost.storage.journal.log import Log, OnDurable
+from roost.storage.journal.record import Record
 from roost.storage.sqlite_errors import translated
 
 _NUMBER_BITS = 21  # commits within a millisecond of base

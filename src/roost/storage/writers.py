@@ -7,8 +7,8 @@ from typing import Protocol
 
 from roost.errors import StorageError
 from roost.ids import ObjectId
-from roost.storage.alarms import FailedAlarm
-from roost.storage.rewinder import Rewinder
+from roost.storage.alarms.alarms import FailedAlarm
+from roost.storage.recovery.rewinder import Rewinder
 from roost.storage.writer import Writer
 
 

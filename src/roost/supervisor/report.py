@@ -77,6 +77,8 @@ class BackupReport(msgspec.Struct, frozen=True):
     error: str
     """Why it fails now."""
     resident_bytes: int
+    damaged: list[str] = []
+    """Objects that the last snapshot has no copy of, or an earlier one, because they were damaged."""
 
 
 class ProcessReport(msgspec.Struct, frozen=True):

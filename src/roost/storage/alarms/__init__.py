@@ -1,0 +1,1 @@
+"""Alarms: of an object, and the agenda of all objects of a host."""

@@ -1,0 +1,1 @@
+"""The journal of a host: records, batches, segments, and what becomes of them."""

@@ -1,0 +1,1 @@
+"""`ctx.storage.sql`: users' statements, watched over."""
