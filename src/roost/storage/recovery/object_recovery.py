@@ -29,7 +29,7 @@ from roost.storage.recovery.survey import Place, Survey, Traces
 
 logger = logging.getLogger("roost.storage")
 
-_THREADS = 8  # most of the time is spent waiting for fsync
+_THREADS = 3  # more would not be faster, and be in the way of the loop
 _TOGETHER = 1024  # objects that are synced before their names are: many of them share directories
 _PIECE = 16  # records that are decoded at a stretch: some 50 µs
 _RETRY_SECONDS = 5.0
