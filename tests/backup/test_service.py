@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.backup.buckets import Bucket
-from tests.backup.hosts import MakeHost, back_up, room
+from tests.backup.hosts import MakeHost, back_up, room, rot
 
 from roost.backup import service as module
 from roost.backup.restoring import choose, restore
@@ -351,3 +351,32 @@ def test_it_ships_into_a_bucket_and_survives_its_outage(
     away = Driven(data, target)  # type: ignore[arg-type]
     away.run()
     assert "cannot be reached" in away.service.status().error
+
+
+def test_a_damaged_object_is_told_and_keeps_what_was_shipped_of_it(
+    data: Path, target: DirectoryTarget, make_host: MakeHost, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its file rots while its host serves it from memory: all that was committed is in the target nevertheless."""
+    host = make_host()
+    host.put("lobby", b"1")
+    host.put("other", b"1")
+    told: list[list[str]] = []
+
+    def rots() -> None:
+        host.put("lobby", b"2")
+        host.put("other", b"2")
+        host.forget_in_journal()
+        rot(data, "lobby")
+
+    def goes_on() -> None:
+        told.append(driven.service.status().damaged)
+        host.put("lobby", b"3")
+
+    driven = Driven(data, target, lambda: None, rots, lambda: None, goes_on, lambda: None, full_every=8.0)
+    driven.run()
+    assert told == [[f"ROOM {room('lobby')}"]]
+    assert driven.service.status().error == ""
+    assert f"ROOM {room('lobby')} is damaged, its last good copy stays in the backup" in caplog.text
+    assert [one.id for one in Series(target, series_of(data)).snapshots()[-1].damaged] == [room("lobby").to_string()]
+    assert value(target, tmp_path / "restored") == b"3"
+    assert value(target, tmp_path / "other", "other") == b"2"

@@ -117,6 +117,7 @@ def a_backup(**fields: object) -> ProcessReport:
 def test_a_backup_is_shown_with_how_far_behind_it_is() -> None:
     assert "s3://b/p is 2.5 s behind, waiting" in shown(a_backup())
     assert "s3://b/p is 2.5 s behind, taking a snapshot" in shown(a_backup(doing="snapshot"))
+    assert "behind, waiting, 1 damaged object not as of now" in shown(a_backup(damaged=["ROOM " + "ab" * 32]))
     failing = a_backup(doing="failing", behind_seconds=200.0, error="s3://b/p cannot be reached: timed out")
     assert "s3://b/p is 3 min behind: s3://b/p cannot be reached: timed out" in shown(failing)
 
