@@ -11,7 +11,17 @@ from benchmarks import report
 
 QUESTIONS = ("echo", "broadcast", "put_then_broadcast", "storage_put", "idle", "wake")
 """Asked of the whole system."""
-PARTS = ("turns", "link", "storage", "storage_sql", "storage_start", "host", "storage_backup", "storage_alarms")
+PARTS = (
+    "turns",
+    "link",
+    "storage",
+    "storage_sql",
+    "storage_start",
+    "host",
+    "storage_history",
+    "storage_backup",
+    "storage_alarms",
+)
 """Asked of one room of the source; these print their answers."""
 
 

@@ -20,6 +20,11 @@ NOW = 1_795_000_000_000
 LOBBY = NextAlarm("ROOM", "ab" * 32, "lobby", NOW + 90_000, NOW + 90_000, 0, 0)
 
 
+@pytest.fixture(autouse=True)
+def data_directory(tmp_path: Path) -> None:
+    (tmp_path / "format").write_text("2\n")
+
+
 def shown(found: AlarmList) -> str:
     out = StringIO()
     Console(file=out, width=200).print(render(found, NOW))
@@ -86,6 +91,13 @@ def with_failed(data: Path) -> None:
     file = AgendaFile(data / "hosts" / "0", complete=True)
     file.write(Changes(failed=[Failed(lobby.key, "ROOM", "lobby", key, 1, 2, "ValueError: no") for key in ("", "x")]))
     file.close()
+
+
+def test_where_there_is_no_data_there_are_no_alarms_to_tell_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["alarms", "--data", str(tmp_path / "mistyped")]) == 2
+    assert "there is no data directory" in capsys.readouterr().err
 
 
 def test_only_what_has_failed_can_be_told_to_ring_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

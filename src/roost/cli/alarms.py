@@ -14,7 +14,7 @@ from rich.text import Text
 
 from roost.cli.moment import shown
 from roost.cli.object_name import object_of
-from roost.cli.options import App, Data, data_of
+from roost.cli.options import App, Data, existing_data
 from roost.cli.ps import duration, table
 from roost.clock import SystemClock
 from roost.errors import InvalidArgumentError
@@ -40,7 +40,7 @@ def alarms(
     Whether roost runs or not: what its hosts wrote down is read, and no object is woken. With --retry, alarms that have
     failed ring again.
     """
-    where = data_of(app, data)
+    where = existing_data(app, data)
     if retry is not None:
         for alarm in ring_again(where, retry, key):
             sys.stdout.write(f"{alarm} rings again\n")

@@ -19,11 +19,10 @@ from roost.backup.target import Target, open_target
 from roost.backup.verifying import verify as verify_snapshot
 from roost.cli.check import DAMAGED
 from roost.cli.moment import shown
-from roost.cli.options import AppFlag, Data, data_of
+from roost.cli.options import AppFlag, Data, existing_data
 from roost.cli.progress import progress
 from roost.cli.terminal import counted
 from roost.clock import SystemClock
-from roost.errors import InvalidArgumentError
 
 NICENESS = 10
 
@@ -58,9 +57,7 @@ def backup(
     if verify:
         _verify(where)
         return
-    directory = data_of(app, data)
-    if not (directory / "format").is_file():
-        raise InvalidArgumentError(f"{directory} is no data directory")
+    directory = existing_data(app, data)
     os.nice(NICENESS)
     with taking_snapshots(directory):
         series, snapshot = _take(directory, where, keep)

@@ -10,10 +10,9 @@ import msgspec
 import typer
 
 from roost.cli.object_name import object_of
-from roost.cli.options import AppFlag, Data, data_of
+from roost.cli.options import AppFlag, Data, existing_data
 from roost.cli.ps import table
 from roost.cli.terminal import counted, tables
-from roost.errors import InvalidArgumentError
 from roost.history.examination import Examination, Problem
 
 DAMAGED = 1
@@ -36,9 +35,7 @@ def check(
     Files are compared with their checksums, journals are read. Nothing is changed. The status is 1 where something is
     not as it was written: `roost repair` rebuilds an object from its history.
     """
-    where = data_of(app, data)
-    if not (where / "format").is_file():
-        raise InvalidArgumentError(f"there is no data directory {where}")
+    where = existing_data(app, data)
     examination = Examination(where, thoroughly=thoroughly)
     one = None if object_name is None else object_of(object_name, where)
     problems = list(examination.problems() if one is None else examination.problems_and_quarantine_of(one))

@@ -11,7 +11,7 @@ import typer
 from roost.backup.exporting import export_all, export_object
 from roost.cli.check import DAMAGED
 from roost.cli.object_name import object_of
-from roost.cli.options import AppFlag, Data, data_of
+from roost.cli.options import AppFlag, Data, existing_data
 from roost.cli.progress import progress
 from roost.cli.terminal import counted
 from roost.clock import SystemClock
@@ -40,9 +40,7 @@ def export(
     While roost serves, or while it does not: the file holds the object as it is now. Keys and values are in the table
     `_roost_kv`.
     """
-    where = data_of(app, data)
-    if not where.is_dir():
-        raise InvalidArgumentError(f"there is no data directory {where}")
+    where = existing_data(app, data)
     if every is not None and object_name is None:
         with progress("exporting") as told:
             done = export_all(where, every, SystemClock(), decode=decode, told=told)

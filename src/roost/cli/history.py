@@ -11,10 +11,9 @@ import typer
 from rich.console import RenderableType
 
 from roost.cli.object_name import object_of
-from roost.cli.options import AppFlag, Data, ObjectName, data_of
+from roost.cli.options import AppFlag, Data, ObjectName, existing_data
 from roost.cli.ps import table
 from roost.cli.terminal import tables
-from roost.errors import InvalidArgumentError
 from roost.history.object_history import ObjectHistory, Version
 from roost.ids import ObjectId
 from roost.storage.bookmarks import bookmark_of
@@ -42,9 +41,7 @@ def history(
 
     Whether roost runs or not. `roost restore` takes the object back to any of them.
     """
-    where = data_of(app, data)
-    if not where.is_dir():
-        raise InvalidArgumentError(f"there is no data directory {where}")
+    where = existing_data(app, data)
     object_id = object_of(object_name, where)
     lines = lines_of(object_id, ObjectHistory(where, object_id).versions(limit))
     if json:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from roost.config import load
+from roost.errors import InvalidArgumentError
 
 
 def option(metavar: str, text: str, default: object) -> Any:
@@ -37,3 +38,11 @@ ObjectName = Annotated[
 def data_of(app: str | None, data: str | None) -> Path:
     """The data directory that is meant: the one given, or that of the app."""
     return Path(data if data is not None else load(app).data).absolute()
+
+
+def existing_data(app: str | None, data: str | None) -> Path:
+    """The data directory that is meant, where there is one. Raises InvalidArgumentError where there is none."""
+    where = data_of(app, data)
+    if not (where / "format").is_file():
+        raise InvalidArgumentError(f"there is no data directory {where}")
+    return where

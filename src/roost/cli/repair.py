@@ -13,7 +13,7 @@ import typer
 
 from roost.cli.history import exactly
 from roost.cli.object_name import object_of
-from roost.cli.options import AppFlag, Data, ObjectName, data_of
+from roost.cli.options import AppFlag, Data, ObjectName, existing_data
 from roost.cli.restore import take_back
 from roost.errors import HistoryError, InvalidArgumentError, StorageCorruptError
 from roost.history.examination import Examination, integrity
@@ -37,9 +37,7 @@ def repair(
     It gets what it held after its last commit that is known: all of it, but for commits that the journal itself lost.
     The damaged file is kept in DIR/quarantine. While roost serves this is done at once; else when it is started next.
     """
-    where = data_of(app, data)
-    if not (where / "format").is_file():
-        raise InvalidArgumentError(f"there is no data directory {where}")
+    where = existing_data(app, data)
     object_id = object_of(object_name, where)
     Repair(where, object_id, lambda line: _say(f"{object_name} {line}")).make(as_it_is=as_it_is)
 

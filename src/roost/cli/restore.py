@@ -13,7 +13,7 @@ import typer
 from roost.cli.history import exactly
 from roost.cli.moment import moment_ms
 from roost.cli.object_name import object_of
-from roost.cli.options import AppFlag, Data, ObjectName, data_of
+from roost.cli.options import AppFlag, Data, ObjectName, existing_data
 from roost.clock import SystemClock
 from roost.errors import InvalidArgumentError
 from roost.history.object_history import ObjectHistory
@@ -44,9 +44,7 @@ def restore(
     While roost serves, the object begins anew at once, with its hibernating sockets open; else it goes back when roost
     is started next. What it holds now stays in its history: the bookmark that is shown leads back.
     """
-    where = data_of(app, data)
-    if not where.is_dir():
-        raise InvalidArgumentError(f"there is no data directory {where}")
+    where = existing_data(app, data)
     object_id = object_of(object_name, where)
     commit = chosen_commit(where, object_id, at, bookmark)
     number, when = take_back(where, object_id, commit)

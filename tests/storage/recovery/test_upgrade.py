@@ -22,7 +22,7 @@ from roost.storage.journal.segments import segment_paths
 from roost.storage.layout import DataDirectory
 from roost.storage.store import HostStore
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 SPACE = IdSpace("ROOM", "ROOM")
 MakeStore = Callable[..., HostStore]
 
