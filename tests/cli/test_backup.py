@@ -11,6 +11,7 @@ import pytest
 from roost.backup import snapshot
 from roost.cli.main import main
 from roost.ids import IdSpace
+from roost.storage.recovery.quarantine import Case, Quarantine
 from roost.storage.store import HostStore
 
 ROOM = IdSpace("ROOM", "ROOM")
@@ -102,3 +103,24 @@ def test_a_directory_that_was_put_back_begins_a_new_series(tmp_path: Path, capsy
     status, told = run(capsys, "backup", target, "--data", data)
     assert status == 0
     assert "a new series begins" in told.replace("\n", " ")
+
+
+def test_damaged_objects_are_named_at_the_end_and_the_status_is_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, target = tmp_path / "data", tmp_path / "target"
+    put(data, a=b"1", b=b"2")
+    assert run(capsys, "backup", target, "--data", data)[0] == 0
+    key = ROOM.from_name("a").to_string()
+    Quarantine(data).put(Case(key=key, binding="ROOM", reason="page 3 is not what was written"))
+    told_of_it = f"roost: ROOM {key} is damaged, its last good copy stays in the backup:"
+    for status, arguments in [
+        (1, ("backup", target, "--data", data)),
+        (0, ("backup", target, "--verify")),
+        (0, ("restore-backup", target, "--data", tmp_path / "restored")),
+        (0, ("restore-backup", target, "--data", tmp_path / "one", "--object", "ROOM:a")),
+    ]:
+        found, told = run(capsys, *arguments)
+        assert (found, told.count(told_of_it)) == (status, 1)
+    assert told_of_it not in run(capsys, "restore-backup", target, "--data", tmp_path / "b", "--object", "ROOM:b")[1]
+    assert (tmp_path / "restored" / "objects" / "ROOM" / key[:2] / f"{key}.sqlite").exists()

@@ -10,6 +10,7 @@ import pytest
 from roost.cli.main import main
 from roost.codec import Codec
 from roost.ids import IdSpace
+from roost.storage.recovery.quarantine import Case, Quarantine
 from roost.storage.store import HostStore
 
 ROOM = IdSpace("ROOM", "ROOM")
@@ -69,3 +70,15 @@ def test_errors_end_with_status_2_and_one_line(data: Path, tmp_path: Path, capsy
         assert "Traceback" not in told
     assert main(["export", "ROOM:lobby", "x", "--data", str(tmp_path / "missing")]) == 2
     assert "there is no data directory" in capsys.readouterr().err
+
+
+def test_what_is_damaged_does_not_go_out(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = ROOM.from_name("lobby").to_string()
+    Quarantine(data).put(Case(key=key, binding="ROOM", reason="page 3 is not what was written"))
+    assert main(["export", "ROOM:lobby", str(tmp_path / "lobby.sqlite"), "--data", str(data)]) == 2
+    assert f"`roost repair {key}`" in capsys.readouterr().err.replace("\n", " ")
+    assert main(["export", "--all", str(tmp_path / "all"), "--data", str(data)]) == 1
+    told = capsys.readouterr()
+    assert told.out == f"0 objects are in {tmp_path / 'all'}\n"
+    assert f"ROOM {key} is damaged and left out: " in told.err
+    assert not list(tmp_path.glob("**/lobby.sqlite"))
