@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.backup.hosts import FakeTime, MakeHost, back_up, room
+from tests.backup.hosts import FakeTime, MakeHost, back_up, file_of, room, rot
 
-from roost.backup import restoring
+from roost.backup import partial_fetch, restoring
 from roost.backup.pruning import prune
 from roost.backup.restoring import choose, restore
 from roost.backup.series import Series, series_of, spool_of
 from roost.backup.shipper import Shipper
 from roost.backup.target import DirectoryTarget, read_bytes, write_bytes
-from roost.errors import BackupError, DataDirectoryError
+from roost.errors import BackupError, DataDirectoryError, StorageCorruptError
 from roost.history.object_history import ObjectHistory
+from roost.limits import Limits
+from roost.storage.journal.record import PAGE_BYTES
+from roost.storage.sums import unchecked_pages
 
 
 def ship(data: Path, target: DirectoryTarget) -> None:
@@ -279,3 +284,40 @@ def test_an_older_backup_is_there_until_it_is_pruned(
         restore(target, tmp_path / "gone", at_ms=1_001_500)
     restore(target, tmp_path / "third", at_ms=1_002_500)
     assert value(tmp_path / "third") == b"2"
+
+
+def test_what_was_led_back_has_checksums(
+    data: Path, target: DirectoryTarget, make_host: MakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "_SUM_AT_ONCE", 2)
+    make_host().put("a", b"1" * 50_000)
+    back_up(data, target)
+    restore(target, tmp_path / "restored")
+    path = file_of(tmp_path / "restored", "a")
+    assert unchecked_pages(path, path.stat().st_size // PAGE_BYTES) == 0
+    assert path.stat().st_size > 10 * PAGE_BYTES
+    rot(tmp_path / "restored", "a", 9)
+    with pytest.raises(StorageCorruptError, match="page 9"):
+        make_host(tmp_path / "restored").get("a")
+
+
+def test_of_shipments_little_is_fetched_for_one_object_alone(
+    data: Path, make_host: MakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partial_fetch, "WHOLE_BYTES", 0)
+    fetched: dict[str, int] = {}
+
+    class Counting(DirectoryTarget):
+        def stream(self, name: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+            for piece in super().stream(name, start, length):
+                fetched[name] = fetched.get(name, 0) + len(piece)
+                yield piece
+
+    target, host = Counting(tmp_path / "target"), make_host(limits=Limits(journal_segment_bytes=4 * 2**20))
+    for name in ("a", "b", "c", "d", "b"):
+        host.put(name, random.randbytes(200_000))
+    back_up(data, target)
+    (log,) = (name for name in target.names(f"{series_of(data)}/log/"))
+    assert restore(target, tmp_path / "one", key=room("b").key).objects == 1
+    assert 400_000 < fetched[log] < 0.6 * target.size(log)
+    assert make_host(tmp_path / "one").get("b") == host.put_last["b"]

@@ -39,5 +39,5 @@ def fetch_of(target: Target, name: str, key: bytes, path: Path) -> None:
 def _fetch(target: Target, name: str, path: Path, start: int, length: int) -> None:
     with path.open("r+b" if path.exists() else "wb") as file:
         file.seek(start)
-        for piece in target.stream(name, start, length):
+        for piece in target.stream(name, start, length) if length else ():
             file.write(piece)
