@@ -8,7 +8,7 @@ import random
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from tests.backup.hosts import Host, MakeHost, back_up, file_of, room, rot
@@ -23,6 +23,7 @@ from roost.backup.verifying import verify
 from roost.clock import SystemClock
 from roost.errors import StorageCorruptError
 from roost.history import live_state
+from roost.ids import ObjectId
 from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.recovery.quarantine import Case, Quarantine
 from roost.storage.sums import sums_path
@@ -183,6 +184,9 @@ def test_a_page_that_the_journal_writes_anew_is_mended_in_the_copy(
     rot(data, "a", next(at for at in range(len(after)) if before[at : at + 1] != after[at : at + 1]) // PAGE_BYTES + 1)
     assert damaged(back_up(data, target)) == []
     assert led_back(target, tmp_path / "one") == {"a": b"3", "b": b"2"}
+    stored.forget_in_journal()
+    assert damaged(back_up(data, target)) == [(A, True)], "the copy with the page in it is not relied on"
+    assert led_back(target, tmp_path / "two") == {"a": b"3", "b": b"2"}
 
 
 def test_a_file_without_checksums_is_copied_unchecked(
@@ -193,25 +197,42 @@ def test_a_file_without_checksums_is_copied_unchecked(
     assert led_back(target, tmp_path / "one") == {"a": b"2", "b": b"2"}
 
 
+@pytest.mark.parametrize("still_there", [True, False], ids=["in the journal", "in archives"])
 def test_checkpoints_while_files_are_copied_are_no_damage(
-    data: Path, target: DirectoryTarget, stored: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path,
+    target: DirectoryTarget,
+    stored: Host,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    still_there: bool,
 ) -> None:
     """Pages that are copied before a checkpoint and compared with the checksums of after it."""
-    matches: Callable[[SummedFile, Path], bool] = SummedFile.matches
+    differing: Callable[[SummedFile, Path], list[int]] = SummedFile.differing
+    copied: list[ObjectId] = []
     did_not: list[Path] = []
 
-    def overtaken(self: SummedFile, path: Path) -> bool:
+    def overtaken(self: SummedFile, path: Path) -> list[int]:
         if path == file_of(data, "a") and not did_not:
             stored.put("a", b"3" * 10_000)
-            stored.forget_in_journal()
-        found = matches(self, path)
-        if not found:
+            if still_there:
+                stored.store.checkpoint()
+            else:
+                stored.forget_in_journal()
+        found = differing(self, path)
+        if found:
             did_not.append(path)
         return found
 
-    monkeypatch.setattr(SummedFile, "matches", overtaken)
-    assert damaged(back_up(data, target)) == []
+    def watched(data: Path, object_id: ObjectId, into: IO[bytes]) -> int | None:
+        copied.append(object_id)
+        return live_state.copy_live(data, object_id, into)
+
+    monkeypatch.setattr(SummedFile, "differing", overtaken)
+    monkeypatch.setattr(module, "copy_live", watched)
+    made = back_up(data, target)
+    assert damaged(made) == []
     assert did_not == [file_of(data, "a")]
+    assert copied == ([] if still_there else [room("a")]), "what is shipped anyway mends the copy"
     assert led_back(target, tmp_path / "one") == {"a": b"3", "b": b"2"}
 
 

@@ -28,7 +28,7 @@ def matches(path: Path, pages_at_once: int = 2) -> bool:
         summed = SummedFile(file)
         read = b"".join(iter(lambda: summed.read(pages_at_once * PAGE_BYTES), b""))
     assert read == path.read_bytes()
-    return summed.matches(path)
+    return not summed.differing(path)
 
 
 @pytest.mark.parametrize("pages_at_once", [1, 2, 8])
@@ -62,4 +62,8 @@ def test_what_counts_are_the_bytes_that_were_read(path: Path) -> None:
         summed = SummedFile(file)
         summed.read(5 * PAGE_BYTES)
     path.write_bytes(bytes(5 * PAGE_BYTES))
-    assert summed.matches(path)
+    assert summed.differing(path) == []
+    with path.open("rb") as file:
+        summed = SummedFile(file)
+        summed.read(3 * PAGE_BYTES)
+    assert summed.differing(path) == [1, 2, 3, 4, 5]

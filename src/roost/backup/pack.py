@@ -93,6 +93,12 @@ class PackWriter:
         assert self.copies[-1] is copy, "only the last one can be dropped"
         self.copies.pop()
 
+    def doubt(self, copy: Copy) -> Copy:
+        """The last copy, as one that is not relied on another time."""
+        assert self.copies[-1] is copy, "only the last one can be doubted"
+        self.copies[-1] = msgspec.structs.replace(copy, stamp=0)
+        return self.copies[-1]
+
     def finish(self) -> None:
         """Write the index."""
         start = self.bytes

@@ -9,9 +9,10 @@
 #  (3) Packs hold nothing but whole copies, and say which. So what a killed backup had copied is used by the next one.
 #  (4) The snapshot's own entry is written last. Whatever came before it is of no consequence until then.
 #  (5) It computes no more than half of the time.
-#  (6) What is copied is compared with the file's checksums. Where it does not match, a checkpoint was under way, and
-#      the copy is made anew as `copy_live` does; or the file is damaged. Of an object that is damaged, or in
-#      quarantine, the last good state in the series is put into this snapshot; all others go on.
+#  (6) What is copied is compared with the file's checksums. A page that does not match, and that is not written anew by
+#      what is shipped afterwards, is copied once more as `copy_live` does, which tells a checkpoint from damage. Of an
+#      object that is damaged, or in quarantine, the last good state in the series is put into this snapshot; all
+#      others go on.
 #  (7) A pack of which less than half is still needed is not relied on: its copies are made anew, so that it can go.
 """Takes a snapshot of a data directory into a series."""
 
@@ -40,6 +41,7 @@ from roost.backup.summed_file import SummedFile
 from roost.backup.target import TargetUnavailableError
 from roost.clock import Clock
 from roost.errors import BackupError, StorageCorruptError
+from roost.history.journal_view import SegmentRecycledError, live_entries
 from roost.history.live_state import copy_live
 from roost.ids import ObjectId
 from roost.storage.recovery.quarantine import Quarantine
@@ -81,6 +83,7 @@ class SnapshotTaker:
         self._paused = pause
         self._rested = time.thread_time()
         self._used: dict[str, PackUse] = {}
+        self._since: dict[int, int] = {}
         self._quarantine = Quarantine(data)
         self._damaged: list[DamagedObject] = []
 
@@ -92,7 +95,7 @@ class SnapshotTaker:
         number = max((int(one.partition("-")[0]) for one in [*ids, *_begun(self._series)]), default=0) + 1
         began = self._clock.now_ms()
         name = f"{number:06d}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(began / 1000))}"
-        since = beginnings(self._data)
+        since = self._since = beginnings(self._data)
         self._begin_shipping(since)
         objects = self._copy_objects(name, before)
         self._shipper.ship()
@@ -179,8 +182,11 @@ class SnapshotTaker:
                     summed = SummedFile(file)
                     recent = abs(now - stamp) < _RECENT_NS
                     copy = packs.writer().add(*place, 0 if recent else stamp, found.st_size, summed)
-                    if summed.matches(path):
+                    differing = summed.differing(path)
+                    if not differing:
                         return self._copied(copy)
+                    if self._is_mended(place[1], differing):
+                        return self._copied(packs.writer().doubt(copy))
                     packs.writer().drop(copy)
                 elif not damaged_pages(path, file.fileno(), 1):
                     return None
@@ -188,6 +194,18 @@ class SnapshotTaker:
                 if error.errno != errno.EIO:
                     raise
         return self._copy_carefully(packs, place)
+
+    def _is_mended(self, key: bytes, pages: list[int]) -> bool:
+        """Whether all these pages are in what was committed since the snapshot began: it is shipped with it."""
+        missing = set(pages)
+        try:
+            for entry in live_entries(self._data, self._since, key):
+                for record in entry.records():
+                    if record.key == key:
+                        missing.difference_update(record.images)
+        except SegmentRecycledError:
+            return False  # it is in an archive by now, or nowhere; whoever copies carefully finds out
+        return not missing
 
     def _copy_carefully(self, packs: _Packs, place: Place) -> Copy | None:
         """Copy an object whose file does not match its checksums. Raises StorageCorruptError when it is damaged."""

@@ -26,6 +26,6 @@ class SummedFile:
         )
         return raw
 
-    def matches(self, path: Path) -> bool:
-        """Whether what was read is what the checksums of the file say, as far as they say anything."""
-        return all(page <= len(self._sums) and self._sums[page - 1] == one for page, one in kept_sums(path))
+    def differing(self, path: Path) -> list[int]:
+        """The pages that were not read as the checksums of the file say, as far as they say anything."""
+        return [page for page, one in kept_sums(path) if page > len(self._sums) or self._sums[page - 1] != one]
