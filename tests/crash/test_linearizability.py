@@ -4,7 +4,7 @@ import itertools
 import random
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from .linearizability import Operation, check
@@ -61,7 +61,8 @@ def test_an_acknowledged_write_that_is_lost_is_seen() -> None:
     assert not check(history, register, 0).linearizable
 
 
-@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 5))
+@settings(deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 14), st.integers(1, 4))
 def test_whatever_a_register_really_did_has_an_order(seed: int, count: int, clients: int) -> None:
     chance = random.Random(seed)
     assert check(really_done(chance, count, clients), register, 0).linearizable

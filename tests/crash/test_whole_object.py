@@ -151,11 +151,14 @@ class WholeObjects(RuleBasedStateMachine):
         await settle()
 
     async def rung(self) -> None:
-        """Wait until the alarms are those of the models. What runs too early or never, runs into the time limit."""
-        async with asyncio.timeout(20):
+        """Wait until the alarms are those of the models. What rings too early or never, runs into the time limit."""
+        left = 100  # steps of the clock: in all less than it takes until an alarm that failed is tried again
+        async with asyncio.timeout(30):
             for name in NAMES:
                 while await self.ask(name, [("list", "rang "), ("alarms",)]) != self.expected_of(name):
-                    self.clock.advance(0.011)
+                    left -= 1
+                    if left > 0:
+                        self.clock.advance(0.011)
                     await asyncio.sleep(0.001)
 
     def expected_of(self, name: str) -> Any:

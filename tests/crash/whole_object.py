@@ -15,6 +15,7 @@ from roost.request import Request
 from roost.response import Response
 
 Step = tuple[Any, ...]
+MISSING = object()
 FAILS_ONCE = "bad"
 """An alarm whose key begins so fails when it rings first."""
 
@@ -119,7 +120,7 @@ class Model:
         self.kept[key] = value
 
     def do_delete(self, key: str) -> bool:
-        return self.kept.pop(key, None) is not None
+        return self.kept.pop(key, MISSING) is not MISSING
 
     def do_list(self, prefix: str) -> dict[str, Any]:
         return {key: self.kept[key] for key in sorted(self.kept) if key.startswith(prefix)}
@@ -151,7 +152,7 @@ class Model:
 
     def do_delete_alarm(self, key: str) -> bool:
         self.retried.discard(key)
-        return self.alarms.pop(key, None) is not None
+        return self.alarms.pop(key, MISSING) is not MISSING
 
     def do_alarms(self) -> list[str]:
         return sorted(self.alarms)
