@@ -129,12 +129,21 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (apsw.Error, OSError) as error:
+        if _is_full(error):
+            raise StorageFullError(f"no space left for the agenda of alarms {path}: {error}") from error
         raise _kind(error)(f"the agenda of alarms {path} cannot be used: {error}") from error
 
 
+def _is_full(error: apsw.Error | OSError) -> bool:
+    """Whether there is no space left; where its shared memory cannot grow, SQLite says only that."""
+    if isinstance(error, OSError):
+        return is_out_of_space(error)
+    if isinstance(error, apsw.FullError):
+        return True
+    return isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+
+
 def _kind(error: apsw.Error | OSError) -> type[StorageError]:
-    if isinstance(error, apsw.FullError) or (isinstance(error, OSError) and is_out_of_space(error)):
-        return StorageFullError
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError, apsw.SQLError)):
         return StorageCorruptError  # a statement that does not fit the tables is as bad as a page that does not
     return StorageError
