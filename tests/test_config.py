@@ -246,6 +246,7 @@ def test_no_app_and_an_app_that_is_not_there_are_clear_errors(tmp_path: Path) ->
 def test_the_page_on_configuration_has_every_key() -> None:
     page = (Path(__file__).parent.parent / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(KEYS)
+    assert set(re.findall(r"^\| `backup\.(\w+)` \|", page, re.MULTILINE)) == set(Backup.__struct_fields__)
 
 
 def test_a_backup_goes_to_a_directory_beside_the_file_that_names_it(project: Path) -> None:
