@@ -10,10 +10,8 @@ from pathlib import Path
 
 from tests.end_to_end.running import Roost, chance, running
 
-from .storm import APP, Storm
+from .storm import APP, SMALL, Storm
 
-SMALL = {"journal_segment_bytes": 256 * 1024, "checkpoint_bytes": 64 * 1024, "idle_seconds": 0.2}
-"""So that segments roll, checkpoints happen and objects sleep all the time."""
 VICTIMS = ("host 0", "host 0", "host 1", "host 1", "gateway 0")
 
 

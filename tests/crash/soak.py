@@ -18,8 +18,8 @@ from pathlib import Path
 
 from tests.end_to_end.running import Roost, chance, resident_bytes, running
 
-from .__main__ import SMALL, start_over
-from .storm import APP, Storm
+from .__main__ import start_over
+from .storm import APP, SMALL, Storm
 
 Happening = Callable[["Soak"], Awaitable[None]]
 

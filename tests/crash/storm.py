@@ -27,6 +27,8 @@ from .linearizability import Operation, check
 APP = Path(__file__).parent / "apps" / "registers.py"
 NAMES = ("k1", "k2", "t1", "r1", "r2")
 CLIENTS = 3
+SMALL = {"journal_segment_bytes": 256 * 1024, "checkpoint_bytes": 64 * 1024, "idle_seconds": 0.2}
+"""Limits, so that segments roll, checkpoints happen and objects sleep all the time."""
 UNANSWERED = (httpx.TransportError, ConnectionClosed, InvalidMessage, InvalidStatus, OSError)
 MISSING = object()
 

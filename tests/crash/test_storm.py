@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 from tests.end_to_end.running import Roost, chance, running
 
-from .storm import APP, History, Storm
+from .storm import APP, SMALL, History, Storm
 
 
 async def test_what_clients_see_while_hosts_are_killed_can_be_explained_by_one_order(tmp_path: Path) -> None:
-    limits = {"journal_segment_bytes": 256 * 1024, "checkpoint_bytes": 64 * 1024, "idle_seconds": 0.2}
-    async with running(Roost(tmp_path, APP, limits=limits)) as roost:
+    async with running(Roost(tmp_path, APP, limits=SMALL)) as roost:
         storm = Storm(roost, chance())
         for _ in range(3):
             await storm.round(15, 2, ("host 0",))

@@ -27,6 +27,7 @@ from roost.history.journal_view import (
     LiveSegments,
     Reached,
     SegmentRecycledError,
+    in_parts,
     live_segments,
     live_slots,
 )
@@ -116,7 +117,9 @@ class Shipper:
                 if until > reached:
                     yield Shipment(slot, reached, until), archives[sequence]
                     reached = until
-            for part in _parts_of(segments.entries(reached, read=self._reached.get(slot))):
+            for part in in_parts(
+                segments.entries(reached, read=self._reached.get(slot)), lambda entry: len(entry.packed), PART_BYTES
+            ):
                 shipment = Shipment(slot, reached, part[-1].end)
                 with self._archive(shipment, part) as path:
                     yield shipment, path
@@ -196,16 +199,3 @@ def beginnings(data: Path) -> dict[int, int]:
         elif known:
             found[slot] = position(max(known), WHOLE)
     return found
-
-
-def _parts_of(entries: Iterator[LiveEntry]) -> Iterator[list[LiveEntry]]:
-    part: list[LiveEntry] = []
-    size = 0
-    for entry in entries:
-        part.append(entry)
-        size += len(entry.packed)
-        if size >= PART_BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part

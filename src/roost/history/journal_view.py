@@ -16,8 +16,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -25,11 +26,13 @@ from roost.errors import StorageCorruptError, StorageError
 from roost.storage.files import sync_file
 from roost.storage.journal.batch import unpack
 from roost.storage.journal.record import Record
-from roost.storage.journal.segment import Entry, SegmentReader, position, split_position
+from roost.storage.journal.segment import SegmentReader, position, split_position
 from roost.storage.journal.segments import segment_paths
 
 _TRIES_MAX = 100
 _PAUSE_SECONDS = 0.002  # a host that writes a header has done so by then
+T = TypeVar("T")
+
 _BUNDLE_BYTES = 1024 * 1024  # read between two looks at a header
 
 
@@ -120,7 +123,7 @@ class LiveSegments:
             places = [place for place in places if any(one.key == key for one in reader.contents(place))]
         if places:
             _sync(reader.path)
-        for some in _bundles(places):
+        for some in in_parts(places, lambda place: place.length, _BUNDLE_BYTES):
             contents = [(place, reader.read(place)) for place in some]
             self._check(reader)
             for place, packed in contents:
@@ -173,17 +176,18 @@ def live_records(data: Path, key: bytes | None = None) -> Iterator[Record]:
                 yield record
 
 
-def _bundles(places: list[Entry]) -> Iterator[list[Entry]]:
-    bundle: list[Entry] = []
+def in_parts(items: Iterable[T], size_of: Callable[[T], int], bytes_max: int) -> Iterator[list[T]]:
+    """The items in order, in parts that each end with the one that brings it to `bytes_max`."""
+    part: list[T] = []
     size = 0
-    for place in places:
-        bundle.append(place)
-        size += place.length
-        if size >= _BUNDLE_BYTES:
-            yield bundle
-            bundle, size = [], 0
-    if bundle:
-        yield bundle
+    for item in items:
+        part.append(item)
+        size += size_of(item)
+        if size >= bytes_max:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _opened(slot: Path) -> list[SegmentReader]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 from roost import codec
 from roost.errors import InvalidArgumentError, LimitExceededError, WrongTypeError
 from roost.limits import Limits
@@ -77,3 +81,17 @@ def checked_range(
     if limit is not None and limit <= 0:
         raise InvalidArgumentError(f"limit must be at least 1, got {limit}")
     return KeyRange(start=start, start_after=start_after, end=end, prefix=prefix, reverse=bool(reverse), limit=limit)
+
+
+def takes_argument(function: Callable[..., Any], *, named: str | None = None) -> bool:
+    """Whether the function has a parameter to be given: the first, if it has no default or is called `named`."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return False  # written in C, which tells nothing of its parameters
+    if not parameters or parameters[0].kind not in _POSITIONAL:
+        return False
+    return parameters[0].default is inspect.Parameter.empty or parameters[0].name == named
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from roost.errors import InvalidStateError
 from roost.storage.alarms.due_time import When
+from roost.storage.arguments import takes_argument
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.ready import Ready
 
@@ -113,19 +113,4 @@ class Transaction:
 
 def given(fn: Callable[..., Awaitable[T]], transaction: Transaction) -> Awaitable[T]:
     """Call the function of a transaction, with the transaction if it takes an argument."""
-    return fn(transaction) if _takes_argument(fn) else fn()
-
-
-def _takes_argument(fn: Callable[..., Any]) -> bool:
-    """Whether the function has a parameter to be given: one without a default, or `txn`."""
-    try:
-        parameters = list(inspect.signature(fn).parameters.values())
-    except (TypeError, ValueError):
-        return False  # written in C, which tells nothing of its parameters
-    if not parameters or parameters[0].kind not in (_POSITIONAL, _EITHER):
-        return False
-    return parameters[0].default is inspect.Parameter.empty or parameters[0].name == "txn"
-
-
-_POSITIONAL = inspect.Parameter.POSITIONAL_ONLY
-_EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return fn(transaction) if takes_argument(fn, named="txn") else fn()

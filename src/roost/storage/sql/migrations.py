@@ -19,6 +19,7 @@ import apsw
 import msgspec
 
 from roost.errors import InvalidArgumentError, InvalidStateError, MigrationError, WrongTypeError
+from roost.storage.arguments import takes_argument
 from roost.storage.gate import Gate
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.ready import Ready
@@ -165,7 +166,7 @@ class Migrations:
         """Run it; what an async function returns is to be awaited."""
         if isinstance(step.run, str):
             return self._storage.sql.exec(step.run).to_array()
-        result = step.run(self._storage) if _takes_storage(step.run) else step.run()
+        result = step.run(self._storage) if takes_argument(step.run) else step.run()
         if inspect.isawaitable(result) and not step.is_async:
             if inspect.iscoroutine(result):
                 result.close()
@@ -194,13 +195,4 @@ def _note_of(step: NumberedStep) -> str:
     return f"in step {step.number} of ctx.storage.migrate: {step.label}"
 
 
-def _takes_storage(function: Callable[..., Any]) -> bool:
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return False  # written in C, which tells nothing of its parameters
-    return bool(parameters) and parameters[0].kind in _POSITIONAL and parameters[0].default is inspect.Parameter.empty
-
-
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _DONE_ALREADY: Ready[None] = Ready(None)
