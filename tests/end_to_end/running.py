@@ -278,10 +278,13 @@ def _children(parent: int) -> list[Process]:
 
 def _candidates(parent: int) -> list[int]:
     """The children as the kernel lists them; every process, where it does not."""
-    lists = [task / "children" for task in Path(f"/proc/{parent}/task").glob("*")]
-    if lists and all(path.exists() for path in lists):
-        return [int(pid) for path in lists for pid in path.read_text().split()]
-    return [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]
+    if not Path(f"/proc/{parent}/task/{parent}/children").exists():
+        return [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]
+    found = []
+    for children in Path(f"/proc/{parent}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # that thread has just ended, and whom it started is another's child
+            found += map(int, children.read_text().split())
+    return found
 
 
 def _read_process(pid: int) -> tuple[int, Process] | None:
