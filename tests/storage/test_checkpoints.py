@@ -239,3 +239,29 @@ def test_a_file_that_cannot_be_synced_is_not_used_again(
     storage.close()
     with pytest.raises(StorageError, match="cannot be made durable: disk gone"):
         store.open(room).get("a")
+
+
+def test_a_busy_object_is_brought_up_to_date_once_for_so_many_bytes_not_with_each_commit(
+    make_store: Callable[..., HostStore], log: MemoryLog, room: ObjectId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next commit is always there before the file is synced, so the log cannot be emptied right then."""
+    synced: list[int] = []
+    sync = Database.sync
+
+    def counted(database: Database) -> None:
+        synced.append(database.wal_bytes)
+        sync(database)
+
+    monkeypatch.setattr(Database, "sync", counted)
+    due = 256 * 1024
+    store = make_store(log=log, limits=Limits(checkpoint_bytes=due))
+    storage = store.open(room)
+    for number in range(600):
+        commit(storage, b"%d" % number)
+        log.pending()[0].succeed()
+        if store._open.checkpoints._steps:  # the file is being synced: the next commit comes meanwhile
+            commit(storage, b"next")
+            store._open.checkpoints.wait()
+            log.pending()[0].succeed()
+        assert writer_of(storage).database.wal_bytes < 2 * due
+    assert 5 <= len(synced) <= 600 * 3 * 4120 // due + 1

@@ -2,9 +2,10 @@
 #
 #  (1) A checkpoint begins and ends on the loop; in between the pages of durable commits are written and the file is
 #      synced, on a thread. Turns go on meanwhile, and so do their commits.
-#  (2) Where the write-ahead log has grown too large, it is emptied afterwards, which is a matter of memory. A turn that
-#      wants the database waits for that, and only then: so one object's log is emptied at a time, when no turn has its
-#      database open and every commit is durable.
+#  (2) Where the write-ahead log has grown too large, it is emptied as soon as nearly all of it is in the file, which is
+#      a matter of memory. A turn that wants the database waits for that, and only then: so one object's log is emptied
+#      at a time, when no turn has its database open and every commit is durable. What was committed since the file was
+#      synced stays with the journal until the next checkpoint.
 #  (3) A checkpoint that found no room loses nothing: the journal keeps what it would have let go of, and it is tried
 #      again when the object commits next, though not at once.
 #  (4) When a file cannot be synced, nobody knows what is on the disk: the file is not used again in this process. The
@@ -27,6 +28,7 @@ from roost.storage.writer import Writer
 logger = logging.getLogger("roost.storage")
 
 _WRITE_THREADS = 2
+_UNWRITTEN_PART_MAX = 1 / 16  # of a log that is emptied: it is written meanwhile, and turns wait
 _RETRY_SECONDS = 1.0
 
 
@@ -60,10 +62,20 @@ class Checkpoints:
     def begin(self, writer: Writer) -> bool:
         """Begin a checkpoint; false when there is nothing that could be done now."""
         if not writer.has_news():
-            return self._empty(writer)
+            return self.empty(writer)
         writer.checkpointing = True
         number, mark = writer.durable, writer.database.durable_mark
         self._run(self._writers, lambda: _write(writer, number, mark), lambda ok: self._wrote(writer, ok))
+        return True
+
+    def empty(self, writer: Writer) -> bool:
+        """Have the write-ahead log emptied, if it is too large and nearly all of it is in the file."""
+        size, unwritten = writer.database.wal_bytes, writer.database.unwritten_bytes
+        if size < self._log_bytes_max() or unwritten > size * _UNWRITTEN_PART_MAX or not writer.may_checkpoint():
+            return False
+        writer.checkpointing = True
+        self._queue[writer] = None
+        self._move_next()
         return True
 
     def after(self, writer: Writer, then: Callable[[], None]) -> bool:
@@ -97,18 +109,9 @@ class Checkpoints:
 
     def _wrote(self, writer: Writer, succeeded: bool) -> None:
         writer.checkpointing = False
-        if succeeded and self._empty(writer):
+        if succeeded and self.empty(writer):
             return
         self._end(writer, succeeded)
-
-    def _empty(self, writer: Writer) -> bool:
-        """Have the write-ahead log emptied, if it is too large and all of it is in the file."""
-        if writer.database.wal_bytes < self._log_bytes_max() or not writer.may_checkpoint() or not writer.up_to_date:
-            return False
-        writer.checkpointing = True
-        self._queue[writer] = None
-        self._move_next()
-        return True
 
     def _move_next(self) -> None:
         while self._queue and not self._moving:

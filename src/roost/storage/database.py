@@ -208,7 +208,7 @@ class Database:
 
     @property
     def wal_bytes(self) -> int:
-        """How much a checkpoint would have to move."""
+        """How much the write-ahead log holds, whether it is in the file too or not."""
         return self.mark * _FRAME
 
     def _capture(self) -> tuple[Images, int]:
@@ -243,9 +243,9 @@ class Database:
     # Checkpoints.
 
     @property
-    def unwritten(self) -> int:
-        """How many frames of the durable commits are not in the file."""
-        return self.durable_mark - self._written
+    def unwritten_bytes(self) -> int:
+        """How much of the durable commits is not in the file."""
+        return (self.durable_mark - self._written) * _FRAME
 
     def write_pages(self, mark: int) -> None:
         """Write the pages of all commits up to a durable mark into the file. On any thread, while turns go on."""

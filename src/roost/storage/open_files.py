@@ -83,13 +83,13 @@ class OpenFiles:
 
     def settled(self, writer: Writer) -> None:
         """An object came to rest, or has committed much without doing so."""
-        wal_bytes = writer.database.wal_bytes
-        if writer.overdue:
+        database, due = writer.database, self._checkpoint_bytes
+        if writer.overdue or database.unwritten_bytes >= due:
             self.checkpoints.begin(writer)
-        elif wal_bytes >= _CROWDED * self._checkpoint_bytes and not writer.settled:
+        elif database.wal_bytes >= _CROWDED * due and not writer.settled:
             self._post(lambda: self._relieve(writer))
-        elif wal_bytes >= self._checkpoint_bytes:
-            self.checkpoints.begin(writer)
+        elif database.wal_bytes >= due:
+            self.checkpoints.empty(writer)
         elif self._excessive:
             self.make_room()
 

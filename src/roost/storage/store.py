@@ -291,7 +291,7 @@ class HostStore:
     def _close_checkpointed(
         self, writer: Writer, object_id: ObjectId, then: Callable[[StorageError | None], None]
     ) -> None:
-        if writer.settled and not writer.up_to_date and writer.failure is None:
+        if writer.retry_at and not writer.up_to_date and writer.failure is None:
             then(StorageError(f"the file of object {object_id} could not be brought up to date"))
         else:
             self.close_file(object_id, then)
