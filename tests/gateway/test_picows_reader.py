@@ -13,20 +13,24 @@ from roost.gateway.picows_reader import READ_BYTES_MAX, feed, make_reader
 class Listener(WSListener):
     def __init__(self) -> None:
         self.heard: list[Any] = []
+        self.tail_bytes = 0
+        self.breach: tuple[int, str] | None = None
 
     def on_ws_frame(self, _: Any, frame: WSFrame) -> None:
+        self.tail_bytes = frame.tail_size
         if frame.get_payload_as_bytes() == b"raise":
             raise RuntimeError("the listener fails")
         self.heard.append(frame.get_payload_as_bytes())
 
-    def on_breach(self, code: int, message: str) -> None:
-        self.heard.append(code)
+    def on_read(self) -> None:
+        if self.breach is not None:
+            self.heard.append(self.breach[0])
 
 
 @pytest.fixture
 async def reader() -> tuple[Any, Listener]:
     listener = Listener()
-    return make_reader(listener, listener.on_breach, 1_000), listener
+    return make_reader(listener, 1_000), listener
 
 
 async def test_it_begins_with_frames(reader: tuple[Any, Listener]) -> None:
@@ -42,13 +46,13 @@ async def test_frames_may_be_cut_anywhere(reader: tuple[Any, Listener]) -> None:
 
 async def test_more_than_its_buffer_is_read() -> None:
     listener = Listener()
-    feed(make_reader(listener, listener.on_breach, 1 << 20), frame(TEXT, b"x" * (1 << 20)))
+    feed(make_reader(listener, 1 << 20), frame(TEXT, b"x" * (1 << 20)))
     assert listener.heard == [b"x" * (1 << 20)]
 
 
 async def test_a_read_is_bounded_however_far_ahead_the_client_is() -> None:
     listener = Listener()
-    reader: Any = make_reader(listener, listener.on_breach, 1 << 20)
+    reader: Any = make_reader(listener, 1 << 20)
     left = memoryview(frame(TEXT, b"x" * 10_000) * 1_000)
     while left:
         buffer = memoryview(reader.get_buffer(-1))
@@ -61,10 +65,18 @@ async def test_a_read_is_bounded_however_far_ahead_the_client_is() -> None:
     assert len(WSProtocol.get_buffer(reader, -1)) <= 4 * READ_BYTES_MAX, "the buffer behind it has not grown either"
 
 
-async def test_a_breach_is_told_once(reader: tuple[Any, Listener]) -> None:
+async def test_it_counts_what_belongs_to_no_frame_yet(reader: tuple[Any, Listener]) -> None:
+    data = frame(TEXT, b"1") + frame(TEXT, b"22")
+    for size in range(1, len(data) + 1):
+        feed(reader[0], data[size - 1 : size])
+        assert reader[1].tail_bytes == (size if size < 7 else size - 7 if size < len(data) else 0)
+    feed(reader[0], data + data[:3])
+    assert reader[1].tail_bytes == 3
+
+
+async def test_a_breach_is_told_after_the_good_frames_before_it(reader: tuple[Any, Listener]) -> None:
     feed(reader[0], frame(TEXT, b"good") + frame(TEXT, b"bad", masked=False))
-    feed(reader[0], frame(TEXT, b"bad", masked=False))
-    assert sorted(reader[1].heard, key=str) == [1002, b"good"]
+    assert reader[1].heard == [b"good", 1002]
 
 
 async def test_the_size_of_a_frame_is_bounded_before_it_comes(reader: tuple[Any, Listener]) -> None:

@@ -5,7 +5,7 @@ its own order and bounds, so picows is given a transport that goes nowhere and a
 
  (1) Its handshake response is dropped.
  (2) The only other thing it writes is a Close frame, when the client broke the protocol. It may do so *before* it hands
-     over the last good frame of the same read; whoever is told waits for the end of the read (`call_soon`).
+     over the last good frame of the same read, so whoever is told waits for the end of the read, which is told too.
  (3) What one read brings is bounded. It is handed over to its end even when reading was stopped in the middle, and
      picows doubles its buffer whenever a read has filled it: otherwise a client that is far ahead could have as much
      memory as the kernel holds for it, beyond all flow control.
@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from picows import WSListener
 from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]  # not in its type hints
 
 _REQUEST = (
@@ -29,10 +28,17 @@ READ_BYTES_MAX = 64 * 1024
 """Of one read: as much as asyncio's own transports take at once."""
 
 
-class OnBreach(Protocol):
-    """Called once when the client broke the protocol, possibly before its last good frame."""
+class FrameListener(Protocol):
+    """What is told beside the calls of picows' WSListener, which it is too."""
 
-    def __call__(self, code: int, message: str) -> None: ...
+    tail_bytes: int
+    """What was read and belongs to no frame that was handed over; `on_ws_frame` sets it to the frame's `tail_size`."""
+
+    breach: tuple[int, str] | None
+    """Set when the client broke the protocol: the code and what was wrong."""
+
+    def on_read(self) -> None:
+        """All frames of a read were handed over, and there is a tail or a breach."""
 
 
 class _NoSocket:
@@ -62,15 +68,16 @@ class _NoLog:
 
 _NO_SOCKET = _NoSocket()
 _NO_LOG = _NoLog()
+_buffer_updated = WSProtocol.buffer_updated
 
 
 class _Sink:
     """The transport that picows has."""
 
-    __slots__ = ("_handshake_written", "_on_breach")
+    __slots__ = ("_handshake_written", "_listener")
 
-    def __init__(self, on_breach: OnBreach) -> None:
-        self._on_breach = on_breach
+    def __init__(self, listener: FrameListener) -> None:
+        self._listener = listener
         self._handshake_written = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -84,7 +91,8 @@ class _Sink:
             self._handshake_written = True
             return
         frame = bytes(data)
-        self._on_breach(int.from_bytes(frame[2:4], "big"), frame[4:].decode(errors="replace"))
+        if self._listener.breach is None:
+            self._listener.breach = (int.from_bytes(frame[2:4], "big"), frame[4:].decode(errors="replace"))
 
     def close(self) -> None:
         pass  # 10 ms after a breach; what happens then is not for picows to say
@@ -93,17 +101,29 @@ class _Sink:
 
 
 class _Reader(WSProtocol):  # type: ignore[misc]  # it is not in picows' type hints
-    """picows, with bounded reads."""
+    """picows, with bounded reads, and with an account of what it has read and not handed over."""
 
     __slots__ = ()
+
+    listener: Any
 
     def get_buffer(self, size_hint: int) -> memoryview:
         buffer: memoryview = super().get_buffer(size_hint)
         return buffer if len(buffer) <= READ_BYTES_MAX else buffer[:READ_BYTES_MAX]
 
+    def buffer_updated(self, size: int) -> None:
+        listener = self.listener
+        listener.tail_bytes += size
+        _buffer_updated(self, size)
+        if listener.tail_bytes or listener.breach is not None:
+            listener.on_read()
 
-def make_reader(listener: WSListener, on_breach: OnBreach, message_bytes_max: int) -> asyncio.BufferedProtocol:
-    """A protocol for a client whose handshake is answered; it hands frames to `listener.on_ws_frame`."""
+
+def make_reader(listener: FrameListener, message_bytes_max: int) -> asyncio.BufferedProtocol:
+    """A protocol for a client whose handshake is answered; it hands frames to `listener.on_ws_frame`.
+
+    The listener is a WSListener too.
+    """
     reader = _Reader(
         None,  # host and port, for clients
         None,  # path, for clients
@@ -121,8 +141,9 @@ def make_reader(listener: WSListener, on_breach: OnBreach, message_bytes_max: in
         None,
         READ_BUFFER_BYTES,
     )
-    reader.connection_made(_Sink(on_breach))
-    feed(reader, _REQUEST)
+    reader.connection_made(_Sink(listener))
+    reader.get_buffer(-1)[: len(_REQUEST)] = _REQUEST
+    _buffer_updated(reader, len(_REQUEST))
     protocol: asyncio.BufferedProtocol = reader
     return protocol
 

@@ -1,4 +1,6 @@
-"""One client's open WebSocket (RFC 6455): frames in, messages out, and the closing handshake.
+"""One client's open WebSocket (RFC 6455): its transport, what is written to it, its silence, and the closing handshake.
+
+What the client sends is read by a `MessageReader`.
 
  (1) Messages reach the keeper in the order in which the client sent them, each whole.
  (2) Frames leave in the order in which they were written; after a Close frame, none.
@@ -17,26 +19,20 @@ Between a breach found here and its Close frame it is BREACHED, for the rest of 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
-
-from picows import WSFrame, WSListener, WSMsgType
+from typing import Protocol
 
 from roost.gateway.cork import Cork
 from roost.gateway.deadlines import Deadlines
-from roost.gateway.fragments import Fragments
-from roost.gateway.framing import PING, PONG, encode_close, encode_control, may_be_received
+from roost.gateway.framing import PING, PONG, encode_close, encode_control
 from roost.gateway.lingering import Lingerers
-from roost.gateway.picows_reader import feed, make_reader
+from roost.gateway.message_reader import MessageReader
 from roost.gateway.vital_signs import is_there
 from roost.held_socket import CLOSED, CLOSING, OPEN
 from roost.limits import Limits
 from roost.link.frames import Message
 
-_TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
-_PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
-
 BREACHED = 4
-PROTOCOL_ERROR, INVALID_TEXT, TOO_BIG, TRY_AGAIN_LATER = 1002, 1007, 1009, 1013
+TRY_AGAIN_LATER = 1013
 LOST = (1006, "disconnected without sending Close", False)
 SHRINK_BYTES = 256 * 1024
 """After a message of this size its reader is made anew: picows keeps the largest buffer it ever needed."""
@@ -85,15 +81,15 @@ class Shared:
         self.pong_slots = deadlines.slots(limits.pong_seconds_max)
 
 
-class HeldConnection(WSListener):
+class HeldConnection:
     """The connection of a client whose handshake was answered with 101.
 
-    Others know `write`, `is_open`, `close`, `pause_reading`, `resume_reading`, `abort`, and the keeper's calls.
+    Others know `write`, `is_open`, `close`, `pause_reading`, `resume_reading`, `abort`, and the keeper's calls. It is
+    the Listener of its MessageReader.
     """
 
     __slots__ = (
         "_behind",
-        "_fragments",
         "_heard_slot",
         "_keeper",
         "_may_read",
@@ -114,13 +110,12 @@ class HeldConnection(WSListener):
         self._transport = transport
         self._shared = shared
         self._keeper = keeper
-        self._reader: asyncio.BufferedProtocol | None = None
+        self._reader: MessageReader | None = None
         self._may_read = True
         """What flow control says."""
         self._reading = False
         """Whether the transport reads."""
         self._behind = behind
-        self._fragments: Fragments | None = None
         self._pinged_slot = 0
         self._heard_slot = 0
 
@@ -131,7 +126,7 @@ class HeldConnection(WSListener):
         self._make_reader()
         self._watch_silence()
         if received and self._reader is not None:
-            feed(self._reader, received)
+            self._reader.feed(received)
         self._read_on()
 
     # -- what others ask of it -----------------------------------------------------------------------------------------
@@ -147,7 +142,8 @@ class HeldConnection(WSListener):
             return
         self._shared.cork.write(self, encode_close(code, reason))
         self.state = CLOSING
-        self._fragments = None
+        if self._reader is not None:
+            self._reader.expect_close()
         self._shared.deadlines.set(self, self._shared.close_seconds)
         self.resume_reading()  # its Close frame must be seen, and what comes before it is dropped
 
@@ -217,71 +213,25 @@ class HeldConnection(WSListener):
         self._part()
         self._tell_closed(TRY_AGAIN_LATER, "too slow: what was sent to it was not read", False)
 
-    # -- reading -------------------------------------------------------------------------------------------------------
+    # -- what its reader tells -----------------------------------------------------------------------------------------
 
-    def on_ws_frame(self, _: Any, frame: WSFrame) -> None:
-        """Called by picows, for each frame. Whole text messages come first here: there are the most of them."""
+    def on_message(self, data: Message, size: int) -> None:
         self._heard_slot = self._shared.deadlines.slot
-        if self.state == OPEN:
-            kind = frame.msg_type
-            if frame.rsv1 or frame.rsv2 or frame.rsv3:
-                self._breach(PROTOCOL_ERROR, "a reserved bit is set, and no extension was negotiated")
-            elif kind is _TEXT and frame.fin and self._fragments is None:
-                try:
-                    text = frame.get_payload_as_utf8_text()
-                except UnicodeDecodeError:
-                    self._breach(INVALID_TEXT, "a text message is not valid UTF-8")
-                    return
-                size = frame.payload_size
-                self._keeper.on_message(text, size)
-                if size >= SHRINK_BYTES:
-                    self._shrink(frame)
-            elif kind is _BINARY and frame.fin and self._fragments is None:
-                self._on_binary(frame)
-            else:
-                self._on_rare(kind, frame)
-        elif self.state == CLOSING and frame.msg_type is _CLOSE:
-            self._on_close(frame)
-
-    def _on_binary(self, frame: WSFrame) -> None:
-        size = frame.payload_size
-        self._keeper.on_message(frame.get_payload_as_bytes(), size)
+        self._keeper.on_message(data, size)
         if size >= SHRINK_BYTES:
-            self._shrink(frame)
+            self._shrink()
 
-    def _on_rare(self, kind: WSMsgType, frame: WSFrame) -> None:
-        if kind is _PING:
-            self.write(encode_control(PONG, frame.get_payload_as_bytes()))
-        elif kind is _CLOSE:
-            self._on_close(frame)
-        elif kind is not _PONG:
-            self._on_fragment(kind, frame)
+    def on_part(self) -> None:
+        self._heard_slot = self._shared.deadlines.slot
 
-    def _on_fragment(self, kind: WSMsgType, frame: WSFrame) -> None:
-        if (kind is _CONTINUATION) != (self._fragments is not None):
-            missing = "a fragmented message was not finished" if self._fragments else "no message is there to continue"
-            self._breach(PROTOCOL_ERROR, missing)
-            return
-        if self._fragments is None:
-            self._fragments = Fragments(kind is _TEXT)
-        try:
-            self._fragments.add(frame.get_payload_as_bytes(), bool(frame.fin))
-        except UnicodeDecodeError:
-            self._breach(INVALID_TEXT, "a text message is not valid UTF-8")
-            return
-        if self._fragments.size > self._shared.limits.message_bytes_max:
-            self._breach(TOO_BIG, f"a message is larger than {self._shared.limits.message_bytes_max} bytes")
-        elif frame.fin:
-            message, self._fragments = self._fragments, None
-            self._keeper.on_message(message.joined(), message.size)
+    def on_ping(self, payload: bytes) -> None:
+        self._heard_slot = self._shared.deadlines.slot
+        self.write(encode_control(PONG, payload))
 
-    def _on_close(self, frame: WSFrame) -> None:
-        payload = frame.get_payload_as_bytes()
-        code = int.from_bytes(payload[:2], "big") if payload else None
-        if code is not None and not may_be_received(code):
-            self._breach(PROTOCOL_ERROR, f"a Close frame cannot have the code {code}")
-            return
-        reason = payload[2:].decode()  # picows has checked it
+    def on_pong(self, payload: bytes) -> None:
+        self._heard_slot = self._shared.deadlines.slot
+
+    def on_close(self, code: int | None, reason: str) -> None:
         if self.state == OPEN:
             self._shared.cork.write(self, encode_close(code, reason))
         self.state = CLOSED
@@ -289,14 +239,10 @@ class HeldConnection(WSListener):
         asyncio.get_running_loop().call_soon(self._part)  # the reader is still at work
         self._tell_closed(1005 if code is None else code, reason, True)
 
-    def _breach(self, code: int, message: str) -> None:
+    def on_breach(self, code: int, message: str) -> None:
         """The client broke the protocol: read nothing more."""
         if self.state == OPEN:
             self.state = BREACHED
-        self._on_breach(code, message)
-
-    def _on_breach(self, code: int, message: str) -> None:
-        """Called by picows, perhaps before the last good frame: so act later."""
         self._stop_reading()
         asyncio.get_running_loop().call_soon(self._fail, code, message)
 
@@ -352,8 +298,8 @@ class HeldConnection(WSListener):
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    def on_ws_disconnected(self, _: Any) -> None:
-        """Called by picows when the transport is lost."""
+    def on_lost(self) -> None:
+        """The transport is lost."""
         self._shared.deadlines.clear(self)
         self._reader = None
         self.pending.clear()
@@ -380,12 +326,12 @@ class HeldConnection(WSListener):
     # -- the reader ----------------------------------------------------------------------------------------------------
 
     def _make_reader(self) -> None:
-        self._reader = make_reader(self, self._on_breach, self._shared.limits.message_bytes_max)
-        self._transport.set_protocol(self._reader)
+        self._reader = MessageReader(self, self._shared.limits.message_bytes_max)
+        self._transport.set_protocol(self._reader.protocol)
 
-    def _shrink(self, frame: WSFrame) -> None:
+    def _shrink(self) -> None:
         """Let go of a large buffer, where nothing of a next frame is in it."""
-        if frame.last_in_buffer and not frame.tail_size and self.state == OPEN:
+        if self.state == OPEN and self._reader is not None and self._reader.between_frames:
             self._stop_reading()
             self._reader = None  # so that nobody reads on before there is a new one
             asyncio.get_running_loop().call_soon(self._finish_shrinking)

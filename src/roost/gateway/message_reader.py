@@ -1,0 +1,176 @@
+"""Bytes of a client in; whole messages, pings, pongs, a close or a breach of the protocol out (RFC 6455).
+
+(1) What the client sent is told in its order, and messages whole.
+(2) After a Close frame or a breach nothing more is told. A breach is told once, after all that was good before it and
+    at the end of the read that brought it.
+(3) A text that is not UTF-8, a frame that may not come here and a message that is too large are breaches.
+(4) It knows no transport: whoever has one sets `protocol` on it, or feeds what was received.
+(5) A reader that is `between_frames` has no memory: dropped, and another made in its place, nothing is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from picows import WSFrame, WSListener, WSMsgType
+
+from roost.gateway.fragments import Fragments
+from roost.gateway.framing import may_be_received
+from roost.gateway.picows_reader import feed, make_reader
+from roost.link.frames import Message
+
+_TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
+_PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
+
+PROTOCOL_ERROR, INVALID_TEXT, TOO_BIG = 1002, 1007, 1009
+
+_ALL, _ONLY_CLOSE, _NOTHING = 0, 1, 2
+
+
+class Listener(Protocol):
+    """Whoever is told what a client sent. It may not raise: that would end as a breach with 1011."""
+
+    def on_message(self, data: Message, size: int) -> None:
+        """A whole message, with its size in bytes."""
+
+    def on_part(self) -> None:
+        """Something of a message has come, and there is more to come."""
+
+    def on_ping(self, payload: bytes) -> None: ...
+
+    def on_pong(self, payload: bytes) -> None: ...
+
+    def on_close(self, code: int | None, reason: str) -> None:
+        """A Close frame: the last thing that is told."""
+
+    def on_breach(self, code: int, message: str) -> None:
+        """The client broke the protocol, and the connection is to be closed with this code: the last thing told."""
+
+    def on_lost(self) -> None:
+        """The transport that has `protocol` is lost."""
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+
+class MessageReader(WSListener):
+    """Reads what one client sends."""
+
+    __slots__ = ("_fragments", "_heeds", "_message_bytes_max", "breach", "listener", "protocol", "tail_bytes")
+
+    def __init__(self, listener: Listener, message_bytes_max: int) -> None:
+        self.tail_bytes = 0
+        """Of a frame of which not everything has come; kept by `protocol` too."""
+        self.breach: tuple[int, str] | None = None
+        """What picows has found, possibly before the last good frame, so it waits for `on_read`."""
+        self.listener = listener
+        """Another may be set while the reader is `between_frames`."""
+        self._message_bytes_max = message_bytes_max
+        self._fragments: Fragments | None = None
+        self._heeds = _ALL
+        self.protocol: asyncio.BufferedProtocol = make_reader(self, message_bytes_max)
+        """To be set on a transport, which then says `on_lost`, `pause_writing` and `resume_writing` too."""
+
+    def feed(self, data: bytes) -> None:
+        """Read bytes that came in another way than through `protocol`."""
+        feed(self.protocol, data)
+
+    def expect_close(self) -> None:
+        """Tell nothing any more but a Close frame or a breach."""
+        if self._heeds == _ALL:
+            self._heeds = _ONLY_CLOSE
+            self._fragments = None
+
+    @property
+    def between_frames(self) -> bool:
+        """Whether nothing of a frame or of a message has come that was not told."""
+        return not self.tail_bytes and self._fragments is None
+
+    # -- what picows tells ---------------------------------------------------------------------------------------------
+
+    def on_ws_frame(self, _: Any, frame: WSFrame) -> None:
+        """Whole text messages come first here: there are the most of them."""
+        self.tail_bytes = frame.tail_size
+        if self._heeds == _ALL:
+            kind = frame.msg_type
+            if frame.rsv1 or frame.rsv2 or frame.rsv3:
+                self._fail(PROTOCOL_ERROR, "a reserved bit is set, and no extension was negotiated")
+            elif kind is _TEXT and frame.fin and self._fragments is None:
+                try:
+                    text = frame.get_payload_as_utf8_text()
+                except UnicodeDecodeError:
+                    self._fail(INVALID_TEXT, "a text message is not valid UTF-8")
+                    return
+                self.listener.on_message(text, frame.payload_size)
+            elif kind is _BINARY and frame.fin and self._fragments is None:
+                self.listener.on_message(frame.get_payload_as_bytes(), frame.payload_size)
+            else:
+                self._on_rare(kind, frame)
+        elif self._heeds == _ONLY_CLOSE and frame.msg_type is _CLOSE:
+            self._on_close(frame)
+
+    def on_read(self) -> None:
+        """All frames of a read were told, and there is a tail or a breach."""
+        if self.breach is not None:
+            self._fail(*self.breach)
+
+    def on_ws_disconnected(self, _: Any) -> None:
+        self.listener.on_lost()
+
+    def pause_writing(self) -> None:
+        self.listener.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.listener.resume_writing()
+
+    # -- frames --------------------------------------------------------------------------------------------------------
+
+    def _on_rare(self, kind: WSMsgType, frame: WSFrame) -> None:
+        if kind is _PING:
+            self.listener.on_ping(frame.get_payload_as_bytes())
+        elif kind is _PONG:
+            self.listener.on_pong(frame.get_payload_as_bytes())
+        elif kind is _CLOSE:
+            self._on_close(frame)
+        else:
+            self._on_fragment(kind, frame)
+
+    def _on_fragment(self, kind: WSMsgType, frame: WSFrame) -> None:
+        if (kind is _CONTINUATION) != (self._fragments is not None):
+            missing = "a fragmented message was not finished" if self._fragments else "no message is there to continue"
+            self._fail(PROTOCOL_ERROR, missing)
+            return
+        if self._fragments is None:
+            self._fragments = Fragments(kind is _TEXT)
+        try:
+            self._fragments.add(frame.get_payload_as_bytes(), bool(frame.fin))
+        except UnicodeDecodeError:
+            self._fail(INVALID_TEXT, "a text message is not valid UTF-8")
+            return
+        if self._fragments.size > self._message_bytes_max:
+            self._fail(TOO_BIG, f"a message is larger than {self._message_bytes_max} bytes")
+        elif frame.fin:
+            message, self._fragments = self._fragments, None
+            self.listener.on_message(message.joined(), message.size)
+        else:
+            self.listener.on_part()
+
+    def _on_close(self, frame: WSFrame) -> None:
+        payload = frame.get_payload_as_bytes()
+        code = int.from_bytes(payload[:2], "big") if payload else None
+        if code is not None and not may_be_received(code):
+            self._fail(PROTOCOL_ERROR, f"a Close frame cannot have the code {code}")
+            return
+        self._end()
+        self.listener.on_close(code, payload[2:].decode())  # picows has checked it
+
+    def _fail(self, code: int, message: str) -> None:
+        if self._heeds != _NOTHING:
+            self._end()
+            self.listener.on_breach(code, message)
+
+    def _end(self) -> None:
+        self._heeds = _NOTHING
+        self._fragments = None
