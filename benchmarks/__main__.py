@@ -39,12 +39,13 @@ def main(names: list[str]) -> None:
 
 
 def ask_part(name: str) -> None:
-    """Run it as the script that it is, and keep what it prints."""
+    """Run it in a process of its own, and keep what it prints."""
     script = Path(__file__).parent / f"{name}.py"
-    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, check=True)
+    command = [sys.executable, "-m", f"benchmarks.{name}"]
+    done = subprocess.run(command, cwd=report.ROOT, stdout=subprocess.PIPE, text=True, check=True)
     title = script.read_text(encoding="utf-8").removeprefix('"""').splitlines()[0]
     page = report.Page(name, title)
-    page.text(f"What `python benchmarks/{name}.py` printed:")
+    page.text(f"What `python -m benchmarks.{name}` printed:")
     page.text(f"```text\n{done.stdout.rstrip()}\n```")
     print(page.write())
 

@@ -1,4 +1,4 @@
-"""How fast is storage? One question per function; run it as `python benchmarks/storage.py [DIRECTORY]`.
+"""How fast is storage? One question per function; run it as `python -m benchmarks.storage [DIRECTORY]`.
 
 The directory decides which disk is measured; by default a temporary one.
 """
@@ -21,6 +21,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from benchmarks.timing import ignore, microseconds, say
 from roost import codec
 from roost.errors import StorageError
 from roost.ids import IdSpace
@@ -76,25 +77,6 @@ class ForgetfulLog:
             before(None)
 
     def close(self) -> None: ...
-
-
-def ignore(error: StorageError | None) -> None:
-    assert error is None
-
-
-def say(question: str, *answers: str) -> None:
-    print(f"{question}\n    " + "\n    ".join(answers))
-
-
-def microseconds(operation: Callable[[int], object], times: int) -> float:
-    """Of one run of an operation; the median of five rounds."""
-    rounds = []
-    for number in range(5):
-        start = time.perf_counter()
-        for n in range(number * times, (number + 1) * times):
-            operation(n)
-        rounds.append((time.perf_counter() - start) / times * 1e6)
-    return statistics.median(rounds)
 
 
 def what_does_capture_cost(base: Path) -> None:

@@ -1,4 +1,4 @@
-"""What do a million alarms cost? One question per function: `python benchmarks/storage_alarms.py [DIRECTORY]`.
+"""What do a million alarms cost? One question per function: `python -m benchmarks.storage_alarms [DIRECTORY]`.
 
 The directory decides which disk is measured; by default a temporary one.
 """
@@ -13,14 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 import apsw
 
+from benchmarks.timing import ignore, microseconds, say
 from roost import DurableObject, Request, Response
-from roost.errors import StorageError
 from roost.host.app import app_of_classes
 from roost.host.host import Host
 from roost.ids import IdSpace
@@ -55,25 +54,6 @@ class Bell(DurableObject):
         self.late.append(now - self.due[str(self.ctx.id)])
         if len(self.late) == self.count:
             self.heard.set()
-
-
-def say(question: str, *answers: str) -> None:
-    print(f"{question}\n    " + "\n    ".join(answers), flush=True)
-
-
-def ignore(error: StorageError | None) -> None:
-    assert error is None
-
-
-def microseconds(operation: Callable[[int], object], times: int) -> float:
-    """Of one run of an operation; the median of five rounds."""
-    rounds = []
-    for number in range(5):
-        start = time.perf_counter()
-        for n in range(number * times, (number + 1) * times):
-            operation(n)
-        rounds.append((time.perf_counter() - start) / times * 1e6)
-    return statistics.median(rounds)
 
 
 def quantiles(values: list[float]) -> tuple[float, float, float]:

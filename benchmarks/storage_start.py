@@ -1,6 +1,6 @@
-"""How fast does storage start, after a clean stop and after a kill? Run it as `python benchmarks/storage_start.py`.
+"""How fast does storage start, after a clean stop and after a kill? Run it as `python -m benchmarks.storage_start`.
 
-One question per function; `python benchmarks/storage_start.py DIRECTORY` measures the disk of that directory.
+One question per function; `python -m benchmarks.storage_start DIRECTORY` measures the disk of that directory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.timing import ignore, say
 from roost import codec
 from roost.errors import StorageError
 from roost.ids import IdSpace
@@ -28,14 +29,6 @@ ROOMS = IdSpace("ROOM", "benchmark")
 SLEEPING = 100_000
 DIRTY = 10_000
 LIMITS = Limits(checkpoint_bytes=1 << 30, checkpoint_bytes_total=1 << 40, open_databases_max=1 << 20)
-
-
-def say(question: str, *answers: str) -> None:
-    print(f"{question}\n    " + "\n    ".join(answers), flush=True)
-
-
-def ignore(error: StorageError | None) -> None:
-    assert error is None
 
 
 def resident_bytes() -> int:
