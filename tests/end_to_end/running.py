@@ -282,7 +282,7 @@ def _candidates(parent: int) -> list[int]:
         return [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]
     found = []
     for children in Path(f"/proc/{parent}/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # that thread has just ended, and whom it started is another's child
+        with suppress(OSError):  # that thread has just ended, and whom it started is another's child
             found += map(int, children.read_text().split())
     return found
 
