@@ -29,6 +29,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     open_databases_max: int = 2_048  # per host: an open one costs two descriptors and about 200 KiB
     resting_databases_max: int = 256  # of those, the ones of objects that sleep
     journal_segment_bytes: int = 64 * 1024 * 1024  # preallocated, so that fdatasync writes no metadata
+    loop_sync_seconds_max: float = 0.00025  # of a disk's syncs, for the loop to wait for a lone one itself; 0: never
     checked_at_open_bytes: int = 256 * 1024  # of an object's file, against its checksums; `roost check` reads all of it
     checkpoint_bytes: int = 4 * 1024 * 1024  # of captured frames per object, before its file is brought up to date
     checkpoint_bytes_total: int = 256 * 1024 * 1024  # of all open objects of a host: with many, each has less

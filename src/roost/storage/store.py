@@ -167,6 +167,7 @@ class HostStore:
             files=files,
             on_rolled=self._open.bring_up_to_date,
             on_broken=lambda error: self.on_broken(error),
+            patience=self._limits.loop_sync_seconds_max,
             keeper=self._keeper,
             flush=self.agenda.flush,
             needed=needed,

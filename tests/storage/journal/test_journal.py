@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,24 +38,31 @@ def record(commit: int, key: bytes = bytes(32), pages: int = 1) -> Record:
 class Owner:
     """Has a journal, and notes what it is told."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, segment_bytes: int = SEGMENT, patience: float = 0.0) -> None:
         self.directory = directory
         self.files = ScriptedFiles()
         self.told: list[tuple[int, StorageError | None]] = []
         self.needed: list[set[bytes]] = []
         self.broken: list[StorageError] = []
         self.posted: list[Callable[[], None]] = []
+        self.pass_ends: list[Callable[[], None]] = []
         self.log = LocalLog(
             directory,
-            segment_bytes=SEGMENT,
+            segment_bytes=segment_bytes,
             post=self.posted.append,
             files=self.files,
             on_rolled=self.needed.append,
             on_broken=self.broken.append,
+            soon=self.pass_ends.append if patience else None,
+            patience=patience,
         )
 
     def append(self, commit: int, key: bytes = bytes(32), pages: int = 1) -> None:
         self.log.append(record(commit, key, pages), lambda error: self.told.append((commit, error)))
+
+    def end_pass(self) -> None:
+        while self.pass_ends:
+            self.pass_ends.pop(0)()
 
     def settle(self) -> list[tuple[int, StorageError | None]]:
         self.log.flush()
@@ -221,7 +230,7 @@ def test_a_record_that_cannot_be_packed_is_told_and_not_waited_for(
     owner.append(-1)
     ((_, error),) = owner.settle()
     assert type(error) is StorageError
-    assert "the journal's thread failed" in caplog.text
+    assert "writing the journal failed" in caplog.text
 
 
 def test_a_failed_write_breaks_the_journal(owner: Owner) -> None:
@@ -398,3 +407,105 @@ def test_an_owner_whose_loop_is_gone_is_told_at_close(tmp_path: Path) -> None:
     log.append(record(1), told.append)
     log.close()
     assert told == [None]
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[Owner]:
+    """Its disk is known to be fast."""
+    owner = Owner(tmp_path, segment_bytes=16 * SEGMENT, patience=3600.0)
+    for commit in range(100):
+        owner.append(commit)
+        owner.settle()
+        owner.log.let_go(bytes(32), commit)
+    wait_until_idle(owner)
+    owner.pass_ends.clear()
+    yield owner
+    owner.files.held.set()
+    owner.log.close()
+
+
+def wait_until_idle(owner: Owner) -> None:
+    log: Any = owner.log
+    while not log._idle:
+        time.sleep(0.001)
+
+
+def test_a_lone_record_is_durable_and_told_when_the_pass_ends_where_the_disk_is_fast(patient: Owner) -> None:
+    patient.append(1000)
+    assert patient.told == []
+    patient.end_pass()
+    assert patient.told == [(1000, None)]
+    assert patient.posted == []  # nothing came back from a thread
+    assert patient.on_disk()[-1] == 1000
+
+
+def test_one_after_the_other_are_told_pass_by_pass(patient: Owner) -> None:
+    for commit in range(1000, 1100):
+        patient.append(commit)
+        patient.end_pass()
+        patient.log.let_go(bytes(32), commit - 1)
+        if patient.told[-1:] != [(commit, None)]:  # this one needs a new segment, which is the thread's affair
+            patient.settle()
+            wait_until_idle(patient)
+    assert patient.on_disk()[-1] == 1099
+
+
+def test_a_record_that_a_callback_appends_is_written_in_the_next_pass(patient: Owner) -> None:
+    def then(error: StorageError | None) -> None:
+        patient.told.append((1000, error))
+        patient.append(1001)
+
+    patient.log.append(record(1000), then)
+    patient.end_pass()
+    assert patient.told == [(1000, None), (1001, None)]
+    assert patient.on_disk()[-2:] == [1000, 1001]
+
+
+@pytest.mark.parametrize(("records", "pages"), [(5, 1), (1, 65)])
+def test_much_at_once_is_written_beside_the_loop(patient: Owner, records: int, pages: int) -> None:
+    patient.files.held.clear()
+    for number in range(records):
+        patient.append(1000 + number, pages=pages)
+    patient.end_pass()  # would wait for ever
+    patient.files.held.set()
+    assert len(patient.settle()) == records
+
+
+def test_while_the_thread_is_at_work_the_loop_does_not_write(patient: Owner) -> None:
+    patient.files.held.clear()
+    for number in range(5):
+        patient.append(1000 + number)
+    patient.end_pass()
+    patient.append(2000)
+    patient.end_pass()
+    patient.files.held.set()
+    assert [commit for commit, _ in patient.settle()] == [1000, 1001, 1002, 1003, 1004, 2000]
+
+
+def test_a_full_disk_on_the_loop_is_the_same_as_on_the_thread(patient: Owner) -> None:
+    patient.files.refuse_write = OSError(errno.ENOSPC, "full")
+    patient.append(1000)
+    patient.end_pass()
+    ((_, error),) = patient.told
+    assert isinstance(error, StorageFullError)
+    patient.files.refuse_write = None
+    patient.append(1001)
+    patient.end_pass()
+    assert patient.told[1:] == [(1001, None)]
+    assert patient.on_disk()[-1] == 1001
+
+
+def test_a_sync_that_fails_on_the_loop_breaks_the_journal(patient: Owner) -> None:
+    patient.files.refuse_sync = OSError(errno.EIO, "disk gone")
+    patient.append(1000)
+    patient.end_pass()
+    ((_, error),) = patient.told
+    assert "fdatasync" in str(error)
+    assert len(patient.broken) == 1
+    with pytest.raises(StorageError, match="the journal is broken"):
+        patient.append(1001)
+
+
+def test_flush_waits_for_what_the_loop_has_not_written_yet(patient: Owner) -> None:
+    patient.append(1000)
+    assert patient.settle() == [(1000, None)]

@@ -2,8 +2,11 @@
 #
 #  (1) `append` only puts a record in a queue. What a pass of the owner's loop has put there is handed to the journal's
 #      own thread at the end of that pass. The thread takes whatever is queued as one group: packs it, writes it, and
-#      makes it durable with one fdatasync. While it does, the next group gathers.
-#  (2) The callbacks of a group are called together, in one call that is posted to the owner's loop.
+#      makes it durable with one fdatasync. While it does, the next group gathers. The callbacks of a group are called
+#      together, in one call that is posted to the owner's loop.
+#  (2) Two wake-ups of sleeping threads take as long as the sync of a fast disk. So when the thread is idle, the disk is
+#      known to be fast (`Patience`) and little is queued, the group is written at the end of the pass on the owner's
+#      thread instead, and its callbacks are called right there. Whoever has taken `_idle` away has the pen.
 #  (3) No room: the records that found none fail with StorageFullError, and so does every append until the owner has
 #      seen those failures. Then it is tried again: when there is room again, things go on.
 #  (4) Any other error breaks the journal for good. After a failed fdatasync nobody knows what is on the disk, and
@@ -15,23 +18,24 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from roost.errors import StorageError, StorageFullError
-from roost.storage.files import Files, is_out_of_space, write_all
-from roost.storage.journal.batch import Batch, new_compressor
-from roost.storage.journal.contents import Content, TableMaker
+from roost.storage.files import Files
 from roost.storage.journal.keeper import Keeper
 from roost.storage.journal.log import OnDurable
-from roost.storage.journal.record import Record
-from roost.storage.journal.segment import ENTRY_BYTES, position
+from roost.storage.journal.patience import Patience
+from roost.storage.journal.pen import Pen, translated
+from roost.storage.journal.record import PAGE_BYTES, Record
 from roost.storage.journal.segments import Segments, nothing
 
 logger = logging.getLogger("roost.storage")
 
 _GROUP_RECORDS_MAX = 4096
-_BATCH_BYTES_MAX = 4 * 1024 * 1024  # before compression
+_LONE_RECORDS_MAX = 4  # of a group that the owner's thread writes: with more, the thread's work beside the loop pays
+_LONE_PAGES_MAX = 64
+_LONE_ROOM = 2 * PAGE_BYTES  # that a segment must have beside them, so that no new one is needed
 
 _Group = list[tuple[Record, OnDurable]]
 Post = Callable[[Callable[[], None]], None]
@@ -44,8 +48,8 @@ class LocalLog:
     `post` is how the callbacks come back to the owner; `soon` has a function called at the end of this pass of the
     owner's loop, if there is one. `on_rolled` is called there whenever a new segment was begun, with the objects that
     keep older segments from being used again: bring their files up to date, then `let_go`. `on_broken` is called there
-    after the callbacks, once, when nothing can be made durable any more. `keeper`, `flush` and `needed` are those of
-    Segments.
+    after the callbacks, once, when nothing can be made durable any more. `patience` is how many seconds the disk's sync
+    may take for the owner's thread to wait for one; see (2). `keeper`, `flush` and `needed` are those of Segments.
     """
 
     def __init__(
@@ -58,12 +62,13 @@ class LocalLog:
         files: Files | None = None,
         on_rolled: Callable[[set[bytes]], None] = lambda keys: None,
         on_broken: Callable[[StorageError], None] = lambda error: None,
+        patience: float = 0.0,
         keeper: Keeper | None = None,
         flush: Callable[[], None] = nothing,
         needed: Mapping[Path, dict[bytes, int]] | None = None,
     ) -> None:
-        self._files = files or Files()
-        self._segments = Segments(directory, segment_bytes, self._files, keeper=keeper, flush=flush, needed=needed)
+        files = files or Files()
+        self._segments = Segments(directory, segment_bytes, files, keeper=keeper, flush=flush, needed=needed)
         self.epoch = self._segments.epoch
         self._post = post
         self._soon = soon
@@ -84,17 +89,13 @@ class LocalLog:
         self._closing = False
         self._broken: StorageError | None = None
         self._full: StorageFullError | None = None
-        self._durable = 0
-        self._unerased = False
-        """Whether something that failed may still stand where the next entry goes."""
-        self._tables = TableMaker()
-        self._compressor = new_compressor()
-        self._preparing: threading.Thread | None = None
+        self._patience = Patience(patience)
+        self._pen = Pen(self._segments, files, lambda: self._call_owner(self._rolled))
         try:
             self._segments.roll(0)
         except OSError as error:
             self._segments.abandon()
-            raise _translated(error, f"no journal can be begun in {directory}") from error
+            raise translated(error, f"no journal can be begun in {directory}") from error
         self._segments.retire()
         self._thread = threading.Thread(target=self._run, name="roost-journal", daemon=True)
         self._thread.start()
@@ -116,19 +117,48 @@ class LocalLog:
     def _hand_over_soon(self) -> None:
         if self._soon is not None:
             try:
-                self._soon(self._hand_over)
+                self._soon(self._end_pass)
             except RuntimeError:
                 logger.debug("the loop of the journal's owner is closed")
             else:
                 return
         self._hand_over()
 
+    def _end_pass(self) -> None:
+        """A pass of the owner's loop has ended: see (1) and (2)."""
+        if not self._take_idle():
+            return
+        if self._patience.is_there and self._is_little():
+            self._write_here()
+        else:
+            self._wake.release()
+
     def _hand_over(self) -> None:
+        if self._take_idle():
+            self._wake.release()
+
+    def _take_idle(self) -> bool:
+        """Whether the thread was idle; then the caller must wake it, or write in its place."""
         with self._lock:
             self._handing_over = False
             idle, self._idle = self._idle, False
-        if idle:
-            self._wake.release()
+        return idle
+
+    def _is_little(self) -> bool:
+        queue = self._queue
+        if len(queue) > _LONE_RECORDS_MAX:
+            return False
+        pages = sum(len(record.images) for record, _ in queue)
+        return pages <= _LONE_PAGES_MAX and pages * PAGE_BYTES + _LONE_ROOM <= self._pen.room
+
+    def _write_here(self) -> None:
+        with self._lock:
+            group, self._queue = self._queue, []
+        landed, error = self._write(group)
+        self._settle(group, landed, error)
+        with self._lock:
+            self._idle = True
+        self._deliver()
 
     def let_go(self, key: bytes, commit: int) -> None:
         self._segments.let_go(key, commit)
@@ -153,8 +183,7 @@ class LocalLog:
             self._closing = True
         self._hand_over()
         self._thread.join()
-        if self._preparing is not None:
-            self._preparing.join()
+        self._pen.close()
         self._deliver()
         if self._broken is None:
             self._close_files()
@@ -174,6 +203,7 @@ class LocalLog:
         while group := self._next_group():
             landed, error = self._write(group)
             self._settle(group, landed, error)
+            self._call_owner(self._deliver)
 
     def _next_group(self) -> _Group:
         while True:
@@ -185,40 +215,15 @@ class LocalLog:
                 self._idle = True
             self._wake.acquire()
 
+    # Whoever has the pen.
+
     def _write(self, group: _Group) -> tuple[int, StorageError | None]:
         """How many records of the group are durable now, and what became of the others."""
         if self._broken is not None or self._full is not None:
             return 0, self._broken or self._full
-        landed = 0
-        try:
-            for batch, contents in _batches(record for record, _ in group):
-                self._land(batch, contents)
-                landed += len(contents)
-        except StorageError as error:
-            return landed, error
-        except Exception as error:
-            # A fault of ours; whoever waits must hear of it all the same.
-            logger.exception("the journal's thread failed")
-            return landed, StorageError(f"the journal is broken: {error!r}")
-        return landed, None
-
-    def _land(self, batch: Batch, contents: list[Content]) -> None:
-        """Make a batch durable."""
-        if self._unerased:
-            self._erase()
-        packed = batch.packed(self._compressor)
-        tables = self._tables.tables(contents)
-        size = ENTRY_BYTES + len(tables.contents) + len(tables.echo) + len(packed)
-        if size > self._segments.current.room:
-            self._roll(size)
-        segment = self._segments.current
-        entry, chain = segment.pack(packed, self._durable, tables)
-        self._write_out(entry)
-        self._tables.wrote(segment.sequence, segment.end, len(entry), tables)
-        segment.end, segment.chain = segment.end + len(entry), chain
-        self._durable = position(segment.sequence, segment.end)
-        self._segments.pin(batch.commits)
-        self._prepare_ahead()
+        landed, error = self._pen.write(record for record, _ in group)
+        self._patience.took(self._pen.sync_seconds)
+        return landed, error
 
     def _settle(self, group: _Group, landed: int, error: StorageError | None) -> None:
         with self._known:
@@ -232,7 +237,6 @@ class LocalLog:
                 self._finished += [(group[:landed], None), (group[landed:], error)]
             self._settled += len(group)
             self._known.notify_all()
-        self._call_owner(self._deliver)
 
     def _call_owner(self, function: Callable[[], None]) -> None:
         try:
@@ -241,58 +245,10 @@ class LocalLog:
             # The owner's loop is gone; `flush` or `close` will deliver.
             logger.debug("the loop of the journal's owner is closed")
 
-    def _write_out(self, data: bytes) -> None:
-        """Write at the end of the current segment and make it durable; on an error nothing counts as written."""
-        segment = self._segments.current
-        try:
-            write_all(self._files, segment.fd, data, segment.end)
-        except OSError as error:
-            self._unerased = True
-            self._erase()
-            raise _translated(error, f"writing to {segment.path} failed") from error
-        try:
-            self._files.sync(segment.fd)
-        except OSError as error:
-            raise StorageError(f"the journal is broken: fdatasync of {segment.path} failed: {error}") from error
-
-    def _erase(self) -> None:
-        """Unmake the beginning of what could not be written whole, lest a crash now finds it whole enough.
-
-        Where overwriting needs room too, that may be impossible for now; then it is done before the next write.
-        """
-        segment = self._segments.current
-        try:
-            write_all(self._files, segment.fd, bytes(min(ENTRY_BYTES, segment.room)), segment.end)
-        except OSError as error:
-            raise _translated(error, f"{segment.path} cannot be written") from error
-        self._unerased = False
-
-    def _roll(self, room: int) -> None:
-        """Go on in the next segment."""
-        if self._preparing is not None:
-            self._preparing.join()
-            self._preparing = None
-        try:
-            self._segments.roll(room)
-        except OSError as error:
-            raise _translated(error, "no further segment of the journal can be had") from error
-        needed = self._segments.needed()
-        self._call_owner(lambda: self._on_rolled(needed))
-
-    def _prepare_ahead(self) -> None:
-        """Have the next segment made while this one is filling."""
-        if self._preparing is None and self._segments.current.room * 2 < self._segments.current.size:
-            self._preparing = threading.Thread(target=self._prepare, name="roost-journal-spare", daemon=True)
-            self._preparing.start()
-
-    def _prepare(self) -> None:
-        try:
-            self._segments.prepare_spare()
-        except OSError as error:
-            # Not yet anybody's trouble: it is tried again when the segment is needed.
-            logger.warning("the next segment of the journal cannot be prepared: %s", error)
-
     # The owner's thread.
+
+    def _rolled(self) -> None:
+        self._on_rolled(self._segments.needed())
 
     def _deliver(self) -> None:
         """Call the callbacks that are due. A failure is known once they have all been called; see (3)."""
@@ -315,25 +271,6 @@ class LocalLog:
         with self._lock:
             if not self._queue and not self._finished and self._settled == self._position:
                 self._full = None
-
-
-def _batches(records: Iterable[Record]) -> Iterator[tuple[Batch, list[Content]]]:
-    """The records in batches, each with its table of contents."""
-    batch, contents = Batch(), []
-    for record in records:
-        batch.add(record)
-        contents.append(Content(record.key, record.binding, record.commit, record.alarm))
-        if batch.size >= _BATCH_BYTES_MAX:
-            yield batch, contents
-            batch, contents = Batch(), []
-    if contents:
-        yield batch, contents
-
-
-def _translated(error: OSError, what: str) -> StorageError:
-    if is_out_of_space(error):
-        return StorageFullError(f"no space left for the journal: {what}: {error}")
-    return StorageError(f"the journal is broken: {what}: {error}")
 
 
 def _again(error: StorageError | None) -> StorageError:
