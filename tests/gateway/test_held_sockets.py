@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -44,6 +45,9 @@ class FakeOwner:
 
     def socket_auto_answered(self, socket: ClientSocket) -> None:
         self.told.append((socket.number, "auto", socket.auto_response_ms))
+
+    def when_finished(self, socket: ClientSocket, then: Callable[[], None]) -> None:
+        then()
 
     def socket_failed(self, socket: ClientSocket, message: str) -> None:
         self.told.append((socket.number, "failed"))

@@ -253,6 +253,7 @@ class TestBreaches:  # sections 5.1, 5.2, 5.5, 7.1.7, 8.1
             r.client.send(frame(TEXT, b"1") + frame(TEXT, b"2") + frame(3, b"x") + frame(TEXT, b"never"))
             assert await r.message() == "1"
             assert await r.message() == "2"
+            r.owner.send(frames.Finished([r.number, r.number]))
             assert (await r.failed())[0] == 1002
             assert not r.owner.has(frames.SocketMessage)
 
@@ -261,9 +262,60 @@ class TestBreaches:  # sections 5.1, 5.2, 5.5, 7.1.7, 8.1
         async with room() as r:
             r.client.send(frame(TEXT, b"1") + bad + frame(TEXT, b"never") + close_frame(1000) + frame(PING))
             assert await r.message() == "1"
+            r.owner.send(frames.Finished([r.number]))
             assert (await r.failed())[0] in (1002, 1007)
             assert not r.owner.has(frames.SocketMessage)
             await r.client.ended()
+
+    async def test_what_is_answered_to_messages_before_a_breach_arrives_before_the_close_frame(self) -> None:
+        async with room(clock=FakeClock()) as r:
+            r.client.send(frame(TEXT, b"1") + frame(TEXT, b"2") + frame(3) + frame(TEXT, b"never"))
+            assert (await r.message(), await r.message()) == ("1", "2")
+            r.owner.send(frames.Send([r.number], "to 1"), frames.Finished([r.number]))
+            assert await r.client.frame() == (TEXT, b"to 1")
+            await settle()
+            assert not r.owner.has(frames.SocketFailed)
+            r.owner.send(frames.Send([r.number], "to 2"), frames.Finished([r.number]))
+            assert await r.client.frame() == (TEXT, b"to 2")
+            assert await r.failed() == (1002, (1002, "Received frame with invalid opcode=0x3", False))
+
+    async def test_a_breach_waits_for_an_owner_that_does_not_finish_as_long_as_for_a_close(self) -> None:
+        clock = FakeClock()
+        async with room(Limits(close_seconds_max=5), clock=clock) as r:
+            r.client.send(frame(TEXT, b"1") + frame(3))
+            await r.message()
+            await settle()
+            clock.advance(4)
+            await settle()
+            assert not r.owner.has(frames.SocketFailed)
+            clock.advance(2)
+            assert (await r.failed())[0] == 1002
+
+    async def test_a_breach_is_told_when_the_host_that_had_its_messages_is_lost(self) -> None:
+        async with room(clock=FakeClock()) as r:
+            r.client.send(frame(TEXT, b"1") + frame(3))
+            await r.message()
+            await settle()
+            r.owner.crash()
+            assert (await r.client.closed_with())[0] == 1002
+
+    async def test_an_owner_that_closes_after_a_breach_need_not_wait_for_the_client(self) -> None:
+        async with room(clock=FakeClock()) as r:
+            r.client.send(frame(TEXT, b"1") + frame(3))
+            await r.message()
+            await settle()
+            r.owner.send(frames.CloseSocket(r.number, 4000, ""))
+            assert (await r.failed())[0] == 1002
+
+    async def test_a_client_that_goes_after_a_breach_is_lost(self) -> None:
+        async with room(clock=FakeClock()) as r:
+            r.client.send(frame(TEXT, b"1") + frame(3))
+            await r.message()
+            await settle()
+            r.client.writer.transport.abort()
+            await settle()
+            r.owner.send(frames.Send([r.number], "nobody hears it"), frames.Finished([r.number]))
+            assert (await r.closed())[2] is False
 
     async def test_a_breach_while_closing_sends_no_second_close_frame(self) -> None:
         async with room() as r:

@@ -145,6 +145,9 @@ class ClientSocket(Account):
             return
         self.owner.socket_message(self, data, size)
 
+    def when_finished(self, then: Callable[[], None]) -> None:
+        self.owner.when_finished(self, then)
+
     def on_failed(self, message: str) -> None:
         self.owner.socket_failed(self, message)
 

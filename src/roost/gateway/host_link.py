@@ -83,6 +83,8 @@ class HostLink:
         self._held: list[Frame] = []
         self._answered: dict[ClientSocket, None] = {}
         """Sockets with automatic answers of this turn that are still to be told."""
+        self._finishing: dict[ClientSocket, Callable[[], None]] = {}
+        """What is to be called when the host has finished everything of a socket."""
         self._streams: dict[int, Stream] = {}
         self._next_stream = 1
         self._said_goodbye = False
@@ -215,6 +217,8 @@ class HostLink:
             self._ledger.forget_held(socket)  # what came after a message that may be lost is out of its order
             socket.close(SERVICE_RESTART, "service restart")
         self._departed = {number: socket for number, socket in self._departed.items() if socket.costs}
+        for socket in [socket for socket in self._finishing if not socket.costs]:
+            self._finishing.pop(socket)()
 
     # -- sockets -------------------------------------------------------------------------------------------------------
 
@@ -256,12 +260,19 @@ class HostLink:
             for socket in answered:
                 self.send(frames.AutoAnswered(socket.number, socket.auto_response_ms or 0))
 
+    def when_finished(self, socket: ClientSocket, then: Callable[[], None]) -> None:
+        if socket.costs:
+            self._finishing[socket] = then
+        else:
+            then()
+
     def socket_failed(self, socket: ClientSocket, message: str) -> None:
         if socket in self._owned:
             self._tell(frames.SocketFailed(socket.number, message))
 
     def socket_closed(self, socket: ClientSocket, code: int, reason: str, was_clean: bool) -> None:
         self._ledger.close(socket)
+        self._finishing.pop(socket, None)
         if socket not in self._owned:
             return
         if self._answered:
@@ -290,6 +301,8 @@ class HostLink:
             give(socket)
             if self._departed and not socket.costs:
                 self._departed.pop(number, None)
+            if self._finishing and not socket.costs and socket in self._finishing:
+                self._finishing.pop(socket)()
 
     # -- requests ------------------------------------------------------------------------------------------------------
 

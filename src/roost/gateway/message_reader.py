@@ -64,7 +64,7 @@ class MessageReader(WSListener):
         self.tail_bytes = 0
         """Of a frame of which not everything has come; kept by `protocol` too."""
         self.breach: tuple[int, str] | None = None
-        """What picows has found, possibly before the last good frame, so it waits for `on_read`."""
+        """Code and message. What picows finds is possibly set before the last good frame, and told by `on_read`."""
         self.listener = listener
         """Another may be set while the reader is `between_frames`."""
         self._message_bytes_max = message_bytes_max
@@ -169,6 +169,7 @@ class MessageReader(WSListener):
     def _fail(self, code: int, message: str) -> None:
         if self._heeds != _NOTHING:
             self._end()
+            self.breach = (code, message)
             self.listener.on_breach(code, message)
 
     def _end(self) -> None:

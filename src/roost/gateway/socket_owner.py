@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from roost.link.frames import Message
@@ -16,6 +17,8 @@ class SocketOwner(Protocol):
     def socket_message(self, socket: ClientSocket, data: Message, size: int) -> None: ...
 
     def socket_auto_answered(self, socket: ClientSocket) -> None: ...
+
+    def when_finished(self, socket: ClientSocket, then: Callable[[], None]) -> None: ...
 
     def socket_failed(self, socket: ClientSocket, message: str) -> None: ...
 

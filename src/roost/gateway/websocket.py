@@ -5,20 +5,22 @@ What the client sends is read by a `MessageReader`.
  (1) Messages reach the keeper in the order in which the client sent them, each whole.
  (2) Frames leave in the order in which they were written; after a Close frame, none.
  (3) The keeper hears `on_closed` once, after everything else, and nothing after it.
- (4) A client that breaks the protocol gets a Close frame with the code that says so; before that, its good messages
-     were handed over. The keeper hears `on_failed`, then `on_closed`, not clean.
+ (4) A client that breaks the protocol gets a Close frame with the code that says so. Before that its good messages were
+     handed over, and what is sent while they are worked at still leaves, for at most `close_seconds_max`. The keeper
+     hears `on_failed`, then `on_closed`, not clean.
  (5) A client that has gone without a word is found by the next Ping or the deadline for its answer, also while flow
      control keeps it from being read.
  (6) At most `socket_send_bytes_max` wait for a client that does not read; one message alone is always let through to a
      client that has read everything before it.
 
 States: OPEN -> CLOSING (our Close frame is sent) -> CLOSED (the keeper was told; the transport may live on a little).
-Between a breach found here and its Close frame it is BREACHED, for the rest of a turn: nothing is read any more.
+After a breach nothing is read any more; the state is as it was until the Close frame.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from roost.gateway.cork import Cork
@@ -31,7 +33,6 @@ from roost.held_socket import CLOSED, CLOSING, OPEN
 from roost.limits import Limits
 from roost.link.frames import Message
 
-BREACHED = 4
 TRY_AGAIN_LATER = 1013
 LOST = (1006, "disconnected without sending Close", False)
 SHRINK_BYTES = 256 * 1024
@@ -45,6 +46,9 @@ class Keeper(Protocol):
 
     def on_message(self, data: Message, size: int) -> None: ...
 
+    def when_finished(self, then: Callable[[], None]) -> None:
+        """Call it when all messages so far are worked at and answered; at once where none are under way."""
+
     def on_failed(self, message: str) -> None: ...
 
     def on_closed(self, code: int, reason: str, was_clean: bool) -> None: ...
@@ -55,6 +59,9 @@ class Nobody:
 
     def on_message(self, data: Message, size: int) -> None:
         pass
+
+    def when_finished(self, then: Callable[[], None]) -> None:
+        then()
 
     def on_failed(self, message: str) -> None:
         pass
@@ -140,6 +147,9 @@ class HeldConnection:
         """Begin the closing handshake; the keeper hears `on_closed` when the client has answered, or too late."""
         if self.state != OPEN:
             return
+        if self._is_breached:
+            self._fail()  # the client will not answer any other Close frame
+            return
         self._shared.cork.write(self, encode_close(code, reason))
         self.state = CLOSING
         if self._reader is not None:
@@ -175,7 +185,7 @@ class HeldConnection:
 
     def _read_on(self) -> None:
         readable = self.state in (OPEN, CLOSING) and not self._transport.is_closing()
-        if readable and self._may_read and not self._reading and self._reader is not None:
+        if readable and not self._is_breached and self._may_read and not self._reading and self._reader is not None:
             self._reading = True
             self._transport.resume_reading()
 
@@ -241,14 +251,24 @@ class HeldConnection:
 
     def on_breach(self, code: int, message: str) -> None:
         """The client broke the protocol: read nothing more."""
-        if self.state == OPEN:
-            self.state = BREACHED
         self._stop_reading()
-        asyncio.get_running_loop().call_soon(self._fail, code, message)
+        asyncio.get_running_loop().call_soon(self._begin_to_fail)  # the reader is still at work
 
-    def _fail(self, code: int, message: str) -> None:
-        if self.state == CLOSED:
+    @property
+    def _is_breached(self) -> bool:
+        return self._reader is not None and self._reader.breach is not None
+
+    def _begin_to_fail(self) -> None:
+        if self.state == OPEN:
+            self._shared.deadlines.set(self, self._shared.close_seconds)
+            self._keeper.when_finished(self._fail)
+        else:
+            self._fail()
+
+    def _fail(self) -> None:
+        if self.state == CLOSED or self._reader is None or self._reader.breach is None:
             return
+        code, message = self._reader.breach
         if self.state != CLOSING:
             self._shared.cork.write(self, encode_close(code, message))
         self.state = CLOSED
@@ -266,6 +286,9 @@ class HeldConnection:
         """The client was silent too long, or owes its half of the closing handshake."""
         if self.state != OPEN:
             self._transport.abort()
+            return
+        if self._is_breached:
+            self._fail()
             return
         now = self._shared.deadlines.now()
         if not self._may_read:
