@@ -15,7 +15,7 @@ from roost import DurableObjectState
 from roost.ids import IdSpace
 from roost.storage.store import HostStore
 
-BARE = Candidate("a bare server in C", servers.bare, "/*")
+BARE = Candidate("a bare server in C", servers.bare, "/storing?room=*")
 ROOST = Candidate("roost", servers.roost, "/storing?room=*")
 ROOST_ALONE = Candidate("roost in one process", servers.roost_in_one_process, "/storing?room=*")
 UNSTORED = Candidate("roost, nothing stored", servers.roost, "/broadcast?room=*")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
@@ -25,7 +25,9 @@ class Latency(msgspec.Struct):
 
 class Result(msgspec.Struct):
     """One run. `arrived` counts the warm-up too, `sent` and `delivered` do not. `per_second`
-    counts deliveries; `generator_busy` is the share of one core that the generator took."""
+    counts deliveries; `generator_busy` is the share of one core that the generator took. `latency_last_us` is, of a
+    message to a room, that of the member that got it last; `deaf_closed` counts members that did not read and were
+    put out."""
 
     held: bool
     seconds: float
@@ -41,7 +43,9 @@ class Result(msgspec.Struct):
     closed: int
     trouble: str
     generator_busy: float
+    deaf_closed: int = 0
     latency_awake_us: Latency | None = None
+    latency_last_us: Latency | None = None
 
 
 class LoadError(Exception):
@@ -66,31 +70,37 @@ def command(mode: str, port: int, path: str, core: int | None = None, **options:
 def run(mode: str, port: int, path: str, core: int | None = None, **options: Any) -> Result:
     """Run to the end. Raises LoadError when it cannot, or when a message was lost, doubled, disordered or altered."""
     done = subprocess.run(command(mode, port, path, core, **options), capture_output=True, text=True, check=False)
-    if done.returncode == 1 or not done.stdout:
-        raise LoadError(done.stderr.strip() or f"the generator ended with status {done.returncode}")
-    result = msgspec.json.decode(done.stdout, type=Result)
+    return _judged(done.returncode, done.stdout, done.stderr)
+
+
+def _judged(status: int, output: str, errors: str) -> Result:
+    if status == 1 or not output:
+        raise LoadError(errors.strip() or f"the generator ended with status {status}")
+    result = msgspec.json.decode(output, type=Result)
     if not result.held:
-        raise LoadError(f"{result.trouble}: {done.stdout.strip()}")
+        raise LoadError(f"{result.trouble}: {output.strip()}")
     return result
 
 
 class Idle:
-    """Open connections that do nothing, until the end of the `with` block."""
+    """Open connections that do nothing until the end of the `with` block; then one member of each room says something.
+
+    Leaving the block raises LoadError when a connection was closed meanwhile, or when not every member of every room
+    got what was said.
+    """
 
     def __init__(self, port: int, path: str, core: int | None = None, **options: Any) -> None:
         self._command = command("idle", port, path, core, **options)
 
     def __enter__(self) -> Idle:
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        if not self._output.readline():
-            self._process.wait()
-            raise LoadError("the connections could not be opened")
+        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        self._process = subprocess.Popen(self._command, text=True, **pipes)
+        assert self._process.stdout is not None
+        if not self._process.stdout.readline():
+            raise LoadError(f"the connections could not be opened: {self._process.communicate()[1].strip()}")
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._process.communicate()
-
-    @property
-    def _output(self) -> IO[str]:
-        assert self._process.stdout is not None
-        return self._process.stdout
+    def __exit__(self, kind: object, *exception: object) -> None:
+        output, errors = self._process.communicate()
+        if kind is None:
+            _judged(self._process.returncode, output, errors)

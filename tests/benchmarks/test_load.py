@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,20 +158,96 @@ def test_only_this_machine_is_loaded() -> None:
         load.run("echo", 9, "/", host="192.0.2.1")
 
 
-def test_idle_connections_stay_open_until_the_end_of_the_block() -> None:
-    asyncio.run(hold_some())
-
-
-async def hold_some() -> None:
-    open_now: set[ServerConnection] = set()
-
-    async def hold(client: ServerConnection) -> None:
-        open_now.add(client)
-        await client.wait_closed()
-        open_now.discard(client)
-
-    async with server(hold) as port:
+async def test_idle_connections_stay_open_until_the_end_of_the_block_and_then_all_hear_one_of_them() -> None:
+    room = Room(1)
+    async with server(room) as port:
         held = load.Idle(port, "/", connections=5)
         await asyncio.to_thread(held.__enter__)
-        assert len(open_now) == 5
-        await asyncio.to_thread(held.__exit__)
+        assert len(room.members) == 5
+        await asyncio.to_thread(held.__exit__, None)
+
+
+async def test_an_idle_connection_that_was_lost_meanwhile_is_an_error() -> None:
+    room = Room(1)
+    async with server(room) as port:
+        held = load.Idle(port, "/", connections=3)
+        await asyncio.to_thread(held.__enter__)
+        await room.members.pop().close(4321)
+        with pytest.raises(load.LoadError, match="4321"):
+            await asyncio.to_thread(held.__exit__, None)
+
+
+async def test_the_first_message_of_each_connection_is_timed_from_its_dialling() -> None:
+    result = await run(echo, "cold", connections=7, rooms=7)
+    assert result.delivered == result.latency_us.count == result.arrived == 7
+
+
+async def test_handshakes_are_counted() -> None:
+    result = await run(echo, "dial", connections=9)
+    assert result.delivered == result.latency_us.count == 9
+
+
+async def test_every_connection_of_a_room_asks_for_its_rooms_path() -> None:
+    asked: list[str] = []
+
+    async def noting(client: ServerConnection) -> None:
+        assert client.request is not None
+        asked.append(client.request.path)
+        await echo(client)
+
+    async with server(noting) as port:
+        await asyncio.to_thread(load.run, "cold", port, "/r*", connections=4, rooms=2, first_room=10)
+    assert sorted(asked) == ["/r10", "/r10", "/r11", "/r11"]
+
+
+async def test_the_path_of_each_room_can_come_from_a_file(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def noting(client: ServerConnection) -> None:
+        assert client.request is not None
+        asked.append(client.request.path)
+        await echo(client)
+
+    listed = tmp_path / "paths"
+    listed.write_text("/one?key=a\n/two\n")
+    async with server(noting) as port:
+        await asyncio.to_thread(load.run, "cold", port, "/", connections=3, rooms=2, paths=listed)
+    assert sorted(asked) == ["/one?key=a", "/one?key=a", "/two"]
+
+
+async def test_a_deaf_member_reads_nothing_and_is_not_waited_for() -> None:
+    room = Room(1)
+    result = await run(room, "broadcast", connections=4, senders=1, deaf=1)
+    assert result.arrived == 2 * (result.arrived // 2) > 0
+    assert result.latency_last_us is not None
+    assert result.latency_last_us.count > 0
+
+
+@asynccontextmanager
+async def counting(step: int) -> AsyncIterator[int]:
+    """An HTTP server that says `step` more to each request of a connection."""
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = 1
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                body = str(number).encode()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+                number += step
+        writer.close()
+
+    async with await asyncio.start_server(serve_one, "127.0.0.1", 0) as running:
+        yield running.sockets[0].getsockname()[1]
+
+
+async def test_every_answer_over_http_is_one_more_than_the_last() -> None:
+    async with counting(1) as port:
+        result = await asyncio.to_thread(load.run, "http", port, "/", connections=3, **QUICK)
+    assert result.delivered == result.latency_us.count > 0
+
+
+@pytest.mark.parametrize(("step", "trouble"), [(0, "twice"), (2, "another number of requests")])
+async def test_a_request_that_was_not_counted_once_is_an_error(step: int, trouble: str) -> None:
+    async with counting(step) as port:
+        with pytest.raises(load.LoadError, match=trouble):
+            await asyncio.to_thread(load.run, "http", port, "/", connections=1, **QUICK)

@@ -2,52 +2,29 @@
 //
 //     bare LOG
 //
-//  (1) The path of the request is the room. A message is appended to LOG, which all rooms share, and sent to all other
-//      members of its room once it is durable.
+//  (1) The path of the request is the room, and how it begins says what the room does with a message: /echo sends it
+//      back, /broadcast sends it to all other members; /noting and /storing do the same once it is durable, which it
+//      is in LOG, that all rooms share. A GET of /count without an upgrade is answered with how often it was asked.
 //  (2) One pass of the loop: read every socket that has something, write what came to the log in one piece, wait for one
 //      fdatasync, write to each socket in one piece. What comes meanwhile is the next pass: that is the group commit.
 //  (3) LOG is preallocated with zeros, so that fdatasync writes no metadata, and starts over when it is full.
 //  (4) A record carries its number, its room, its length and a checksum, so that what a crash left could be read back.
-//  (5) It listens on 127.0.0.1 only and prints its address. SIGTERM ends it.
+//  (5) A client that has more than QUEUE_BYTES waiting for it is put out.
+//  (6) It listens on 127.0.0.1 only and prints its address. SIGTERM ends it.
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include "log.h"
 #include "sha1.h"
 
-enum { READ_BYTES = 1 << 18, EVENTS = 512, ROOMS_MAX = 1 << 16, PATH_BYTES = 256, LOG_BYTES = 64 << 20 };
-
-static void fail(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fprintf(stderr, "bare: ");
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, "\n");
-    va_end(arguments);
-    exit(1);
-}
-
-struct bytes { uint8_t *at; size_t used, room; };
-
-static uint8_t *extend(struct bytes *b, size_t more) {
-    if (b->used + more > b->room) {
-        b->room = (b->used + more) * 2;
-        if (!(b->at = realloc(b->at, b->room))) fail("out of memory");
-    }
-    b->used += more;
-    return b->at + b->used - more;
-}
+enum { READ_BYTES = 1 << 18, EVENTS = 512, ROOMS_MAX = 1 << 17, QUEUE_BYTES = 4 << 20 };
+enum work { ECHO, BROADCAST, NOTING, STORING, COUNT, WORKS };
+static const char *const WORK_NAMES[WORKS] = {"/echo", "/broadcast", "/noting", "/storing", "/count"};
 
 struct client {
     int fd;
@@ -58,7 +35,7 @@ struct client {
     struct client *next_dirty;
 };
 
-struct room { char path[PATH_BYTES]; struct client *members; };
+struct room { char path[PATH_BYTES]; enum work work; struct client *members; uint64_t count; };
 
 struct said { struct client *by; struct room *room; size_t at, size; }; // where its frame stands in `frames`
 
@@ -66,62 +43,16 @@ static struct room *rooms[ROOMS_MAX]; // hashed by path, probed linearly
 static struct client *dirty, *leaving;
 static struct said *all_said;
 static size_t said_count, said_room;
-static struct bytes frames, batch; // what was said in this pass: as frames, and as records
-static uint64_t record_number;
-static uint32_t crc_table[256];
-static int poll_fd, log_fd;
-static off_t log_end;
-
-// ---- the log ----
-
-static void make_crc_table(void) {
-    for (uint32_t n = 0; n < 256; n++) {
-        uint32_t c = n;
-        for (int bit = 0; bit < 8; bit++) c = c & 1 ? 0xEDB88320u ^ c >> 1 : c >> 1;
-        crc_table[n] = c;
-    }
-}
-
-static uint32_t crc32_of(const uint8_t *data, size_t size) {
-    uint32_t c = ~0u;
-    while (size--) c = crc_table[(c ^ *data++) & 255] ^ c >> 8;
-    return ~c;
-}
-
-static void open_log(const char *path) {
-    static uint8_t zeros[1 << 20];
-    if ((log_fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)) < 0) fail("%s: %s", path, strerror(errno));
-    for (off_t at = 0; at < LOG_BYTES; at += (off_t)sizeof zeros)
-        if (pwrite(log_fd, zeros, sizeof zeros, at) != sizeof zeros) fail("preallocating %s: %s", path, strerror(errno));
-    if (fsync(log_fd)) fail("fsync of %s: %s", path, strerror(errno));
-}
-
-static void append(const struct room *room, const uint8_t *payload, size_t size) {
-    uint16_t path = (uint16_t)strlen(room->path);
-    uint32_t length = (uint32_t)size, crc;
-    size_t begin = batch.used;
-    record_number++;
-    memcpy(extend(&batch, 8), &record_number, 8);
-    memcpy(extend(&batch, 2), &path, 2);
-    memcpy(extend(&batch, 4), &length, 4);
-    memcpy(extend(&batch, path), room->path, path);
-    memcpy(extend(&batch, size), payload, size);
-    crc = crc32_of(batch.at + begin, batch.used - begin);
-    memcpy(extend(&batch, 4), &crc, 4);
-}
-
-static void make_durable(void) {
-    if (log_end + (off_t)batch.used > LOG_BYTES) log_end = 0;
-    for (size_t done = 0; done < batch.used;) {
-        ssize_t n = pwrite(log_fd, batch.at + done, batch.used - done, log_end);
-        if (n <= 0) fail("writing the log: %s", strerror(errno));
-        done += (size_t)n, log_end += n;
-    }
-    if (fdatasync(log_fd)) fail("fdatasync of the log: %s", strerror(errno));
-    batch.used = 0;
-}
+static struct bytes frames; // what was said in this pass
+static int poll_fd;
 
 // ---- rooms and clients ----
+
+static enum work work_of(const char *path) {
+    int work = 0;
+    while (work < WORKS && strncmp(path, WORK_NAMES[work], strlen(WORK_NAMES[work]))) work++;
+    return (enum work)work;
+}
 
 static struct room *room_of(const char *path) {
     uint32_t slot = crc32_of((const uint8_t *)path, strlen(path));
@@ -131,6 +62,7 @@ static struct room *room_of(const char *path) {
         if (!*place) {
             if (!(*place = calloc(1, sizeof **place))) fail("out of memory");
             strcpy((*place)->path, path);
+            (*place)->work = work_of(path);
         }
         return *place;
     }
@@ -195,7 +127,7 @@ static void say(struct client *c, uint8_t opcode, const uint8_t *payload, size_t
         said_room = said_room ? said_room * 2 : 1024;
         if (!(all_said = realloc(all_said, said_room * sizeof *all_said))) fail("out of memory");
     }
-    append(c->room, payload, size);
+    if (c->room->work == NOTING || c->room->work == STORING) append(c->room->path, payload, size);
     size_t head = size < 126 ? 2 : 4;
     all_said[said_count++] = (struct said){c, c->room, frames.used, head + size};
     uint8_t *frame = extend(&frames, head + size);
@@ -205,11 +137,21 @@ static void say(struct client *c, uint8_t opcode, const uint8_t *payload, size_t
     memcpy(frame + head, payload, size);
 }
 
+static void hand_on(struct client *to, const struct said *s) {
+    if (to->gone) return;
+    if (to->out.used > QUEUE_BYTES) leave(to);
+    else memcpy(write_soon(to, s->size), frames.at + s->at, s->size);
+}
+
 static void deliver(void) {
     for (size_t i = 0; i < said_count; i++) {
         struct said *s = &all_said[i];
-        for (struct client *m = s->room->members; m; m = m->next)
-            if (m != s->by) memcpy(write_soon(m, s->size), frames.at + s->at, s->size);
+        if (s->room->work == ECHO || s->room->work == NOTING) hand_on(s->by, s);
+        else
+            for (struct client *m = s->room->members, *next; m; m = next) {
+                next = m->next;
+                if (m != s->by) hand_on(m, s);
+            }
     }
     said_count = frames.used = 0;
 }
@@ -235,25 +177,36 @@ static size_t take_frame(struct client *c, uint8_t *at, size_t size) {
     return head + length;
 }
 
-static size_t take_request(struct client *c, uint8_t *at, size_t size) {
-    char path[PATH_BYTES], accepted[29], key[128];
-    uint8_t digest[20], *end = memmem(at, size, "\r\n\r\n", 4);
-    if (!end) return 0;
-    *end = 0;
-    char *found = strcasestr((char *)at, "\r\nSec-WebSocket-Key:");
-    if (sscanf((char *)at, "GET %255s HTTP/1.1", path) != 1 || !found || sscanf(found + 20, " %60s", key) != 1) {
-        leave(c);
-        return 0;
-    }
-    strcat(key, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+static void answer_count(struct client *c, const char *path) {
+    char answer[128], body[24];
+    int bytes = snprintf(body, sizeof body, "%llu", (unsigned long long)++room_of(path)->count);
+    int length = snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", bytes, body);
+    memcpy(write_soon(c, (size_t)length), answer, (size_t)length);
+}
+
+static void answer_upgrade(struct client *c, const char *path, const char *given) {
+    char accepted[29], key[128], answer[256];
+    uint8_t digest[20];
+    snprintf(key, sizeof key, "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", given);
     sha1((uint8_t *)key, strlen(key), digest);
     base64_of_digest(digest, accepted);
-    char answer[256];
     int length = snprintf(answer, sizeof answer, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                           "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accepted);
     memcpy(write_soon(c, (size_t)length), answer, (size_t)length);
     enter(c, room_of(path));
-    return (size_t)(end - at) + 4;
+}
+
+static size_t take_request(struct client *c, uint8_t *at, size_t size) {
+    char path[PATH_BYTES], key[64];
+    uint8_t *end = memmem(at, size, "\r\n\r\n", 4);
+    if (!end) return 0;
+    *end = 0;
+    char *found = strcasestr((char *)at, "\r\nSec-WebSocket-Key:");
+    bool whole = sscanf((char *)at, "GET %255s HTTP/1.1", path) == 1;
+    if (whole && !found && work_of(path) == COUNT) answer_count(c, path);
+    else if (whole && found && work_of(path) < COUNT && sscanf(found + 20, " %60s", key) == 1) answer_upgrade(c, path, key);
+    else leave(c);
+    return c->gone ? 0 : (size_t)(end - at) + 4;
 }
 
 static void read_in(struct client *c) {
