@@ -45,6 +45,9 @@ class KeepingPeer:
     def send(self, frame: Frame) -> None:
         self.frames.append(frame)
 
+    def post(self, frame: Frame, size: int) -> None:
+        self.send(frame)
+
     def finished(self, number: int) -> None:
         self.done.append(number)
 

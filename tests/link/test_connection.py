@@ -116,6 +116,53 @@ def test_both_ends_greet_first(run: Any) -> None:
     run(test)
 
 
+def test_what_is_gathered_until_the_write_goes_behind_all_that_was_sent(run: Any) -> None:
+    async def test(peer: SessionConnection, owner: SessionConnection) -> None:
+        gathered: list[Frame] = []
+
+        def add() -> None:
+            while gathered:
+                owner.post(gathered.pop(), 4)
+
+        owner.before_flush(add)
+        left, right = End(peer), End(owner)
+        await right.has(1)
+        gathered.append(frames.Finished([1]))
+        owner.post(frames.Send([1], "text"), 4)
+        assert await left.has(3) == [OWNER, frames.Send([1], "text"), frames.Finished([1])]
+        gathered.append(frames.Finished([2]))
+        owner.flush_soon()
+        assert (await left.has(4))[3:] == [frames.Finished([2])]
+
+    run(test)
+
+
+def test_what_could_not_leave_any_more_counts_as_sent(run: Any) -> None:
+    async def test(peer: SessionConnection, owner: SessionConnection) -> None:
+        left = End(peer)
+        End(owner)
+        peer.send(message(1))
+        await left.has(1)
+        peer.close()
+        peer.send(message(2))
+        peer.post(message(3), 4)
+        assert peer.sent == 3
+
+    run(test)
+
+
+def test_a_posted_frame_that_cannot_be_sent_ends_the_link(run: Any) -> None:
+    async def test(peer: SessionConnection, owner: SessionConnection) -> None:
+        left, right = End(peer), End(owner)
+        await left.has(1)
+        peer.post(SocketMessage(1, "\ud800"), 1)
+        assert isinstance(await left.lost, LinkError)
+        await right.lost
+        assert right.frames == [PEER]
+
+    run(test)
+
+
 def test_frames_arrive_in_the_order_sent(run: Any) -> None:
     async def test(peer: SessionConnection, owner: SessionConnection) -> None:
         End(peer)

@@ -90,6 +90,52 @@ def test_frames_of_one_turn_are_one_batch() -> None:
     assert len(batches(wire(Side.PEER, GATEWAY, FROM_PEER))) == 1
 
 
+@pytest.mark.parametrize("posted", [1, 15, 16, 200, 70_000])
+def test_what_is_posted_arrives_in_its_order_among_what_is_put(posted: int) -> None:
+    session = Session(Side.PEER, GATEWAY)
+    expected: list[Frame] = [GATEWAY]
+    for number in range(posted):
+        expected.append(frames.SocketMessage(number, "posted é"))
+        session.post(expected[-1], 8)
+    expected.append(frames.SocketMessage(0, b"put"))
+    session.put(expected[-1])
+    expected.append(frames.SocketMessage(1, "last"))
+    session.post(expected[-1], 4)
+    assert session.size
+    assert Session(Side.OWNER, HOST).feed(bytes(session.take())) == expected
+    assert session.size == 0
+
+
+def test_what_is_posted_is_counted_as_what_is_put() -> None:
+    session = Session(Side.PEER, GATEWAY)
+    assert session.sent == 0
+    session.post(frames.SocketMessage(1, "x"), 1)
+    session.put(frames.SocketMessage(1, "x"))
+    session.post(frames.SocketMessage(1, "x"), 1)
+    assert session.sent == 3
+    session.take()
+    assert session.sent == 3
+
+
+def test_batches_of_what_is_posted_are_closed_too() -> None:
+    limits = Limits(link_batch_bytes=1_000)
+    session = Session(Side.PEER, GATEWAY, limits)
+    for number in range(100):
+        session.post(frames.SocketMessage(number, "x" * 90), 90)
+    lengths = batches(bytes(session.take()))
+    assert len(lengths) >= 9
+    assert max(lengths) <= 1_200
+
+
+def test_after_a_posted_frame_that_cannot_be_sent_nothing_is() -> None:
+    session = Session(Side.PEER, GATEWAY)
+    session.post(frames.SocketMessage(1, "\ud800"), 1)
+    session.put(frames.SocketMessage(1, "behind the gap"))
+    for _ in range(2):
+        with pytest.raises(LinkError, match="one of 1 frames"):
+            session.take()
+
+
 def test_a_session_that_has_nothing_to_say_writes_nothing() -> None:
     session = Session(Side.PEER, GATEWAY)
     session.take()

@@ -55,6 +55,9 @@ class AbsentPeer:
             self.kept.clear()
             asyncio.get_running_loop().call_soon(self.on_full)  # an object's effects are leaving: it cannot be entered
 
+    def post(self, frame: frames.FromOwner, size: int) -> None:
+        self.send(frame)
+
     def finished(self, number: int) -> None:
         """The peer has closed the sockets of all messages that were under way."""
 

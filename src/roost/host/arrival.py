@@ -61,7 +61,7 @@ class Arrival:
         """The roll is over: go on where the last link of the peer broke off, if there was one."""
         session, host = self._session, self._host
         arrived = received[1] if received is not None and received[0] == host.incarnation else 0
-        session.sent += arrived
+        session.sent_before = arrived
         host.sockets.rolled_peers.add(session.incarnation)
         host.sockets.peers[session.incarnation] = session
         for number in self._rolled - host.sockets.by_number.keys():

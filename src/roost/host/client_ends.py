@@ -150,6 +150,9 @@ class ClientEnds:
             self._close(frame)
         # Attachments and automatic responses of objects of this host are read where they are kept.
 
+    def post(self, frame: Any, size: int) -> None:
+        self.send(frame)
+
     def finished(self, number: int) -> None:
         """An object of this host has handled a message of that end."""
         self._finish(number)

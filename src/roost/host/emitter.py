@@ -32,6 +32,9 @@ from roost.link import frames
 SET_FROM = 8
 """Sockets in a `Send`, from which it is looked whether a set says the same: a shorter list is cheap anyway."""
 
+POST_BYTES_MAX = 64 * 1024
+"""Messages up to this size are posted: they are far below what a frame may have."""
+
 LEFT_OUT_SHARE = 4
 """A set may be named when at most one in so many of its sockets is left out."""
 
@@ -40,6 +43,9 @@ class Peer(Protocol):
     """The other end of a link, which holds clients' sockets: a gateway, another host, or this host itself."""
 
     def send(self, frame: frames.FromOwner) -> None: ...
+
+    def post(self, frame: frames.FromOwner, size: int) -> None:
+        """Send a frame that is known to be sendable, with a message of about so many bytes."""
 
     def finished(self, number: int) -> None:
         """A message of that socket was handled to the end."""
@@ -73,31 +79,35 @@ class Emitter:
         self._overflow = overflow
 
     def emit(self, effects: Sequence[Effect]) -> None:
+        # Nearly everything is one of the first two, so they are written out.
         peers = self._peers
         for effect in effects:
-            if type(effect) is Finished:
-                for socket in effect.sockets:
-                    peer = peers.get(socket.number >> PEER_SHIFT)
-                    if peer is not None:
-                        peer.finished(socket.number)
-            elif type(effect) is Send:
-                if len(effect.sockets) == 1:
-                    self._to_one(effect.sockets[0], effect)
-                else:
+            if type(effect) is Send:
+                sockets, data = effect.sockets, effect.data
+                if len(sockets) > 1:
                     self._to_many(effect)
+                    continue
+                number = sockets[0].number
+                peer = peers.get(number >> PEER_SHIFT)
+                if peer is not None:
+                    if len(data) <= POST_BYTES_MAX:
+                        peer.post(frames.Send([number], data), len(data))
+                    else:
+                        peer.send(frames.Send([number], data))
+                elif not number:
+                    self._wait(sockets[0], effect)
+            elif type(effect) is Finished:
+                for socket in effect.sockets:
+                    number = socket.number
+                    peer = peers.get(number >> PEER_SHIFT)
+                    if peer is not None:
+                        peer.finished(number)
             elif type(effect) is Depart:
                 effect.depart()
             else:
                 _RARE[type(effect)](self, effect)
 
     # -- messages ------------------------------------------------------------------------------------------------------
-
-    def _to_one(self, socket: HeldSocket, effect: Send) -> None:
-        peer = self._peers.get(socket.number >> PEER_SHIFT)
-        if peer is not None:
-            peer.send(frames.Send([socket.number], effect.data))
-        elif not socket.number:
-            self._wait(socket, effect)
 
     def _to_many(self, effect: Send) -> None:
         sockets = effect.sockets
@@ -145,7 +155,12 @@ class Emitter:
         peer = self._peers.get(incarnation)
         if peer is not None:
             excluded = [socket.number for socket in left_out]
-            peer.send(frames.SendToTagged(self._place.key, tag, excluded, data))
+            frame = frames.SendToTagged(self._place.key, tag, excluded, data)
+            size = len(data) + 9 * len(excluded)
+            if size <= POST_BYTES_MAX:
+                peer.post(frame, size)
+            else:
+                peer.send(frame)
 
     def _send_to_tagged(self, effect: SendToTagged) -> None:
         place = self._place

@@ -4,8 +4,7 @@
 #
 #  (1) Nothing is delivered before this peer's `RollEnd`, nor before the roll call of all gateways is complete.
 #  (2) Frames are taken in the order in which they came; those that came too early keep theirs.
-#  (3) `Finished` goes out after everything that was sent before it, gathered: one frame for each batch that came in,
-#      or each turn of the loop.
+#  (3) `Finished` goes out after everything that was sent before it, gathered: one frame for each write.
 #  (4) A peer whose link breaks may come back; see `absences`. A peer that is lost takes its sockets along, and the
 #      grants that were on their way to it. A peer that this host leaves keeps them: the successor will be told of them,
 #      and the objects hear nothing.
@@ -91,54 +90,46 @@ class PeerSession:
         self._early: list[Frame] | None = []
         """What came before it may be delivered; None once it may."""
         self.grants: Grants = {}
-        self.sent = 0
-        """How many frames this host has sent to the peer, over all links since it knows it."""
+        self.sent_before = 0
+        """How many frames came to the peer over the links before this one."""
+        self.post = connection.post
         self._finished: list[int] = []
-        self._gathering = False
         self._leaving = False
         self._writable = asyncio.Event()
         self._writable.set()
         self.tasks: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
+        self._connection.before_flush(self._add_finished)
         self._connection.start(self._on_frames, self._on_lost, self._on_writable)
 
     # -- out ---------------------------------------------------------------------------------------------------------
 
     def send(self, frame: Frame) -> None:
         """Send a frame. One that cannot be sent is reported and costs nothing else."""
-        if not self._gathering:
-            self._gather()
-        self.sent += 1
         try:
             self._connection.send(frame)
         except RoostError as error:
-            self.sent -= 1
             self.observer.report("link.refused", f"a {type(frame).__name__} frame could not be sent", error)
 
     def send_checked(self, frame: Frame) -> None:
         """Send a frame; raises when it cannot be sent, for instance because it is too large."""
-        if not self._gathering:
-            self._gather()
         self._connection.send(frame)
-        self.sent += 1
 
     def finished(self, number: int) -> None:
-        if not self._gathering:
-            self._gather()
+        if not self._finished:
+            self._connection.flush_soon()
         self._finished.append(number)
 
-    def _gather(self) -> None:
-        # Asked for before the connection asks for its flush, so that what is gathered goes with the same write.
-        self._gathering = True
-        asyncio.get_running_loop().call_soon(self._gathered)
-
-    def _gathered(self) -> None:
+    def _add_finished(self) -> None:
         if self._finished:
             finished, self._finished = self._finished, []
-            self.sent += 1
-            self._connection.send(frames.Finished(finished))
-        self._gathering = False
+            self._connection.post(frames.Finished(finished), 8 * len(finished))
+
+    @property
+    def sent(self) -> int:
+        """How many frames this host has sent to the peer, over all links since it knows it."""
+        return self.sent_before + self._connection.sent
 
     async def ready(self) -> None:
         """Wait until the peer reads."""
@@ -165,10 +156,7 @@ class PeerSession:
         if self._early is not None:
             self._take_early(batch)
             return
-        already, self._gathering = self._gathering, True
         self._take(batch)
-        if not already:
-            self._gathered()
 
     def _take(self, batch: list[Frame]) -> None:
         by_number = self._by_number
@@ -316,7 +304,7 @@ class PeerSession:
     def close(self, *, goodbye: bool) -> None:
         """End the link; with `goodbye` the peer knows that nothing is missing. Its sockets live on."""
         self._leaving = True
-        self._gathered()
+        self._add_finished()
         if goodbye:
             self.send(frames.Goodbye())
         self._connection.close()

@@ -55,6 +55,20 @@ class Connection(Protocol):
         Raises UnserialisableError or LimitExceededError when this frame cannot be sent; the link stays.
         """
 
+    def post(self, frame: Frame, size: int) -> None:
+        """Send a frame that is known to be sendable, with a message of about so many bytes: cheaper, and never raises.
+        In order with what is sent otherwise."""
+
+    def before_flush(self, add: Callable[[], None]) -> None:
+        """Call `add` before each write, so that it can send what was gathered until then; see `flush_soon`."""
+
+    def flush_soon(self) -> None:
+        """Have `add` of `before_flush` called in this turn of the loop, though nothing was sent yet."""
+
+    @property
+    def sent(self) -> int:
+        """How many frames were sent, the Hello not counted; those that could not leave any more included."""
+
     def close(self) -> None:
         """Send what waits, then close."""
 
@@ -75,6 +89,9 @@ class SessionConnection(Connection):
         self._writable = True
         self._closed = False
         self._flush_due = False
+        self._before_flush: Callable[[], None] | None = None
+        self._unsent = 0
+        """Frames that were given to a link that was closed."""
         self._begun = False
         self._early = bytearray()
         self._lost: tuple[BaseException | None] | None = None
@@ -100,9 +117,26 @@ class SessionConnection(Connection):
 
     def send(self, frame: Frame) -> None:
         if self._closed:
+            self._unsent += 1
             return
         self._session.put(frame)
-        self._flush_soon()
+        if not self._flush_due:
+            self.flush_soon()
+
+    def post(self, frame: Frame, size: int) -> None:
+        if self._closed:
+            self._unsent += 1
+            return
+        self._session.post(frame, size)
+        if not self._flush_due:
+            self.flush_soon()
+
+    def before_flush(self, add: Callable[[], None]) -> None:
+        self._before_flush = add
+
+    @property
+    def sent(self) -> int:
+        return self._session.sent + self._unsent
 
     def close(self) -> None:
         if not self._closed:
@@ -148,16 +182,24 @@ class SessionConnection(Connection):
             self._received_end()
             self._end(lost[0])
 
-    def _flush_soon(self) -> None:
+    def flush_soon(self) -> None:
         if not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
+        if self._before_flush is not None:
+            self._flush_due = True  # so that what is added asks for no flush of its own
+            self._before_flush()
         self._flush_due = False
         if self._closed or not self._session.size:
             return
-        waiting = self._write(self._session.take())
+        try:
+            data = self._session.take()
+        except LinkError as error:
+            self._fail(error)
+            return
+        waiting = self._write(data)
         if waiting > self._limits.link_send_bytes_max:
             self._fail(LinkError(f"the other end of the link does not read: {waiting} bytes wait"))
 

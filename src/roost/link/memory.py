@@ -16,8 +16,8 @@ def memory_pair(peer: Hello, owner: Hello, limits: Limits = DEFAULTS) -> tuple[M
     left = MemoryConnection(Side.PEER, peer, limits, f"memory:{owner.role}-{owner.number}")
     right = MemoryConnection(Side.OWNER, owner, limits, f"memory:{peer.role}-{peer.number}")
     left._far, right._far = right, left
-    left._flush_soon()
-    right._flush_soon()
+    left.flush_soon()
+    right.flush_soon()
     return left, right
 
 

@@ -2,8 +2,11 @@
 
 A batch is its length in 4 bytes, big-endian, and that many bytes of MessagePack: an array of frames.
 
-(1) `put` encodes at once, so a frame that cannot be sent fails at its sender and harms no other.
+(1) `put` encodes at once, so a frame that cannot be sent fails at its sender and harms no other. `post` is for what is
+    known to be sendable, messages that were checked and numbers: those that follow each other are encoded in one call.
+    Should one not be after all, `take` raises LinkError from then on, since what follows would have a gap before it.
 (2) A batch is closed above `link_batch_bytes`; only a single frame can make it larger, up to `link_frame_bytes_max`.
+    What is posted counts with the size that its sender says, and may be some times larger in UTF-8.
 (3) `feed` takes bytes cut anywhere and gives out whole batches, in order.
 (4) The first frame each way is `Hello`. Another version, another role than the side has, a second Hello: LinkError.
 (5) After a LinkError the session is broken; every later `feed` raises the same one.
@@ -27,6 +30,7 @@ _LENGTH_BYTES = 4
 _HEAD = struct.Struct(">IBI")  # length of what follows, MessagePack's mark of a long array, count
 _ARRAY = 0xDD
 _SLACK = 64 * 1024  # a full batch and the frame that closed it
+_FRAME_BYTES = 32  # what a posted frame is counted as beside its message
 
 
 class Side(enum.Enum):
@@ -54,18 +58,31 @@ class Session:
         self._out = bytearray()
         self._start = 0
         self._count = 0
+        self._posted: list[Frame] = []
+        self._posted_size = 0
+        self._sent = -1
+        """Frames of the batches and of the batch that is open, the Hello not counted."""
+        self._gap: LinkError | None = None
+        self._batch_bytes = limits.link_batch_bytes
         self.put(hello)
 
     @property
     def size(self) -> int:
-        """Bytes that wait to be taken."""
-        return len(self._out)
+        """Bytes that wait to be taken, about."""
+        return len(self._out) + self._posted_size
+
+    @property
+    def sent(self) -> int:
+        """How many frames were put and posted in all, without the Hello."""
+        return self._sent + len(self._posted)
 
     def put(self, frame: Frame) -> None:
         """Add a frame to the batch.
 
         Raises UnserialisableError or LimitExceededError when this frame cannot be sent; nothing was added then.
         """
+        if self._posted:
+            self._encode_posted()
         out = self._out
         if not self._count:
             self._start = len(out)
@@ -85,11 +102,49 @@ class Session:
                 actual=size,
             )
         self._count += 1
-        if len(out) - self._start >= self._limits.link_batch_bytes:
+        self._sent += 1
+        if len(out) - self._start >= self._batch_bytes:
+            self._seal()
+
+    def post(self, frame: Frame, size: int) -> None:
+        """Add a frame that is known to be sendable; see (1). `size` is that of the message in it."""
+        self._posted.append(frame)
+        self._posted_size = total = self._posted_size + size + _FRAME_BYTES
+        if total >= self._batch_bytes:
+            self._encode_posted()
+            if self._count:
+                self._seal()
+
+    def _encode_posted(self) -> None:
+        posted, self._posted = self._posted, []
+        self._posted_size = 0
+        out = self._out
+        if not self._count:
+            self._start = len(out)
+            out += bytes(_HEAD.size)
+        before, count = len(out), len(posted)
+        try:
+            self._encode_into(posted, out, -1)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            self._withdraw(before)
+            self._gap = LinkError(f"one of {count} frames that were posted cannot be sent: {error}")
+            self._gap.__cause__ = error
+            return
+        del out[before : before + (1 if count < 16 else 3 if count < 65_536 else 5)]  # the batch has a head of its own
+        self._count += count
+        self._sent += count
+        if len(out) - self._start >= self._batch_bytes:
             self._seal()
 
     def take(self) -> bytearray:
-        """All that was put since the last time, ready to be written; the caller's to keep."""
+        """All that was put since the last time, ready to be written; the caller's to keep.
+
+        Raises LinkError once a posted frame could not be sent; see (1).
+        """
+        if self._posted:
+            self._encode_posted()
+        if self._gap is not None:
+            raise self._gap
         if self._count:
             self._seal()
         out, self._out = self._out, bytearray()
