@@ -20,8 +20,10 @@ from roost.history.object_history import ObjectHistory
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
 from roost.storage.journal.keeper import NothingKept
+from roost.storage.journal.parted_images import PART_PAGES
 from roost.storage.kv import KeyRange
 from roost.storage.object_storage import ObjectStorage
+from roost.storage.recovery import restoring
 from roost.storage.recovery.rewinder import State
 from roost.storage.store import HostStore
 
@@ -184,6 +186,7 @@ class Workload:
         commit, state = self._chance.choice(room.past)
         self._commits += 1
         say(Mark("commit", room.number, digest(state), self._commits))
+        restoring.LARGE_PAGES = 1 if self._commits % 2 else PART_PAGES  # into a side file, or not
         self._store.plan_restore(IDS[room.number], commit)
         say(Mark("told", room.number, number=self._commits))
         room.storage.close()

@@ -200,9 +200,8 @@ class SnapshotTaker:
         missing = set(pages)
         try:
             for entry in live_entries(self._data, self._since, key):
-                for record in entry.records():
-                    if record.key == key:
-                        missing.difference_update(record.images)
+                for record in entry.records(key):
+                    missing.difference_update(record.images)
         except SegmentRecycledError:
             return False  # it is in an archive by now, or nowhere; whoever copies carefully finds out
         return not missing

@@ -6,6 +6,7 @@
 #      (so that looking up one object reads a few lines, not the whole index), and the footer.
 #  (3) All records of an object lie in its chunks, in the order of its commits. Chunks of several objects may lie in
 #      any order: a writer holds no more than some dozens of megabytes, however large the segment unpacks.
+#  (4) A record whose pages stand elsewhere is the last of its chunk; the object's next chunks are its pages, a part each.
 #
 #     magic | chunks: compressed records, each behind its length | bindings | chunks: offset length crc |
 #     runs, by key: key binding chunks | first last | first and last ms, crc | footer
@@ -17,7 +18,7 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -26,7 +27,8 @@ import zstandard
 
 from roost.errors import StorageCorruptError
 from roost.storage.files import sync_file
-from roost.storage.journal.record import Record, decode_record, encode_record
+from roost.storage.journal.parted_images import PartedImages, parts_of
+from roost.storage.journal.record import Record, decode_record, encode_record, filled
 
 VERSION = 1
 _MAGIC = b"ROOSTARC"
@@ -83,20 +85,26 @@ class ArchiveWriter:
 
     def add(self, record: Record) -> None:
         """The next commit of its object."""
-        self.add_raw(record.key, record.binding, record.commit, record.time_ms, b"".join(encode_record(record)))
-
-    def add_raw(self, key: bytes, binding: str, commit: int, time_ms: int, raw: bytes) -> None:
-        """The same, of a record that is encoded already."""
-        found = self._objects.get(key)
+        raw = b"".join(encode_record(record))
+        found = self._objects.get(record.key)
         if found is None:
-            found = self._objects[key] = _Gathering(binding, commit, time_ms)
+            found = self._objects[record.key] = _Gathering(record.binding, record.commit, record.time_ms)
         found.pieces.append(raw)
-        found.last, found.last_ms = commit, max(found.last_ms, time_ms)
-        found.first_ms = min(found.first_ms, time_ms)
+        found.last, found.last_ms = record.commit, max(found.last_ms, record.time_ms)
+        found.first_ms = min(found.first_ms, record.time_ms)
         found.size += len(raw)
         self._held += len(raw)
-        if self._held > _HELD_BYTES_MAX:
+        if record.aside:
+            self._add_parts(found, record.images)
+        elif self._held > _HELD_BYTES_MAX:
             self._flush(_HELD_BYTES_MAX // 2)
+
+    def _add_parts(self, found: _Gathering, images: Mapping[int, bytes | memoryview]) -> None:
+        """See (4)."""
+        assert isinstance(images, PartedImages), "what stands elsewhere is read in parts"
+        self._write_records(found)
+        for number in range(images.parts):
+            self._write_chunk(found, images.part(number))
 
     def finish(self) -> None:
         """Make it durable."""
@@ -116,16 +124,19 @@ class ArchiveWriter:
             if self._held <= down_to:
                 return
             if found.size:
-                self._write_chunk(found)
+                self._write_records(found)
 
-    def _write_chunk(self, found: _Gathering) -> None:
-        packed = self._compress(b"".join(piece for raw in found.pieces for piece in (_LENGTH.pack(len(raw)), raw)))
-        self._file.write(packed)
-        found.chunks.append((self._offset, len(packed), zlib.crc32(packed)))
-        self._offset += len(packed)
+    def _write_records(self, found: _Gathering) -> None:
+        self._write_chunk(found, b"".join(piece for raw in found.pieces for piece in (_LENGTH.pack(len(raw)), raw)))
         self._held -= found.size
         found.pieces.clear()
         found.size = 0
+
+    def _write_chunk(self, found: _Gathering, content: bytes) -> None:
+        packed = self._compress(content)
+        self._file.write(packed)
+        found.chunks.append((self._offset, len(packed), zlib.crc32(packed)))
+        self._offset += len(packed)
 
     def _write_index(self) -> None:
         start = self._offset
@@ -210,12 +221,22 @@ class ArchiveReader:
         found = self._find(key)
         if found is None:
             return
-        run, first, count = found
-        for number in range(first, first + count):
-            for record in self._unpack(self._chunk(number)):
+        run, number, count = found
+        end = number + count
+        while number < end:
+            content, number = self._content(number), number + 1
+            for record in self._unpack(content):
                 if record.key != key:
                     raise self._damaged(f"a chunk of {run.key.hex()} has a record of {record.key.hex()}")
-                yield record
+                if record.aside:
+                    yield self._with_pages(record, number)
+                    number += parts_of(record.size_pages)
+                else:
+                    yield record
+
+    def _with_pages(self, record: Record, first: int) -> Record:
+        """A record whose pages are in the chunks from `first` on."""
+        return filled(record, PartedImages(record.size_pages, lambda part: self._content(first + part)))
 
     def places(self, key: bytes) -> list[tuple[int, int]]:
         """Where the chunks of an object stand in the file, and how long they are."""
@@ -229,6 +250,8 @@ class ArchiveReader:
             last = None
             for record in self.records(run.key):
                 last = record.commit
+                if isinstance(record.images, PartedImages):
+                    record.images.verify()
             if last != run.last:
                 raise self._damaged(f"the last commit of {run.key.hex()} is {last}, the index says {run.last}")
 
@@ -268,17 +291,19 @@ class ArchiveReader:
             raise self._damaged(f"its chunk {number} does not match its checksum")
         return raw
 
-    def _unpack(self, raw: bytes) -> Iterator[Record]:
-        try:
-            view = memoryview(zstandard.ZstdDecompressor().decompress(raw, allow_extra_data=False))
-        except zstandard.ZstdError as error:
-            raise self._damaged(f"a chunk cannot be unpacked: {error}") from error
-        at = 0
+    def _unpack(self, content: bytes) -> Iterator[Record]:
+        view, at = memoryview(content), 0
         while at < len(view):
             (length,) = _LENGTH.unpack_from(view, at)
             at += _LENGTH.size
             yield decode_record(view[at : at + length])
             at += length
+
+    def _content(self, number: int) -> bytes:
+        try:
+            return zstandard.ZstdDecompressor().decompress(self._chunk(number), allow_extra_data=False)
+        except zstandard.ZstdError as error:
+            raise self._damaged(f"a chunk cannot be unpacked: {error}") from error
 
     def _damaged(self, how: str) -> StorageCorruptError:
         return StorageCorruptError(f"the archive {self.path} is damaged: {how}")

@@ -13,7 +13,7 @@ import os
 import shutil
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
@@ -128,8 +128,12 @@ def _apply(fd: int, records: Iterator[Record], after: int) -> int:
     for record in records:
         if record.commit <= after:
             continue
-        images.update(record.images)
         size, smallest = record.size_pages, min(smallest, record.size_pages)
+        if record.aside:  # it has every page: what was gathered before is of no use, and it is not to be held whole
+            _write(fd, record.images, size, smallest)
+            images, smallest = {}, size
+            continue
+        images.update(record.images)
         if len(images) > _HELD_PAGES_MAX:
             _write(fd, images, size, smallest)
             images, smallest = {}, size
@@ -137,7 +141,7 @@ def _apply(fd: int, records: Iterator[Record], after: int) -> int:
     return size
 
 
-def _write(fd: int, images: dict[int, bytes | memoryview], size: int, smallest: int) -> None:
+def _write(fd: int, images: Mapping[int, bytes | memoryview], size: int, smallest: int) -> None:
     os.ftruncate(fd, smallest * PAGE_BYTES)  # what was cut off and grew again holds zeros, unless it was written
     for number, image in images.items():
         if number <= size:

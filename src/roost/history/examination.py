@@ -130,8 +130,7 @@ class Examination:
             with contextlib.suppress(StorageError, OSError), _surveyed(self._data / "hosts" / str(slot)) as survey:
                 traces = survey.objects.get(key)
                 for place in traces.places if traces is not None and not traces.lost else ():
-                    records = survey.places[place].records()
-                    found.update(page for record in records if record.key == key for page in record.images)
+                    found.update(page for record in survey.places[place].records_of(key) for page in record.images)
         return found
 
     def _what_sqlite_says(self, object_id: ObjectId, path: Path) -> list[str]:

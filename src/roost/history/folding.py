@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
-from roost.errors import StorageError
+from roost.errors import StorageCorruptError, StorageError
 from roost.history.archive import ArchiveReader, ArchiveWriter
 from roost.history.shelf import Shelf
 from roost.history.trimming import make_room
 from roost.storage.files import is_out_of_space
 from roost.storage.journal.batch import unpack
+from roost.storage.journal.parted_images import PartedImages
+from roost.storage.journal.record import Record
 from roost.storage.journal.segment import Entry, SegmentReader
 from roost.storage.journal.segments import segment_paths
+from roost.storage.journal.side_file import SideFiles
 
 logger = logging.getLogger("roost.history")
 
@@ -84,7 +88,7 @@ def _fold(shelf: Shelf, reader: SegmentReader, slot: int) -> Path:
 def _copy(reader: SegmentReader, writer: ArchiveWriter) -> None:
     for step in reader.walk():
         if isinstance(step, Entry):
-            for record in unpack(reader.read(step)):
+            for record in _readable(reader, unpack(reader.read(step))):
                 writer.add(record)
         else:
             logger.error(
@@ -93,6 +97,20 @@ def _copy(reader: SegmentReader, writer: ArchiveWriter) -> None:
                 step.start,
                 step.end,
             )
+
+
+def _readable(reader: SegmentReader, records: Iterator[Record]) -> Iterator[Record]:
+    """The records with their pages, also where these stand in side files; see (3)."""
+    side_files = SideFiles(reader.path.parent)
+    for record in records:
+        try:
+            whole = side_files.whole(record)
+            if isinstance(whole.images, PartedImages):
+                whole.images.verify()  # what is in the archive cannot be taken back
+        except StorageCorruptError as error:
+            logger.error("%s: the history of object %s has a hole there", error, record.key.hex())
+        else:
+            yield whole
 
 
 def _check_same_use(reader: SegmentReader) -> None:

@@ -28,6 +28,7 @@ from roost.storage.journal.batch import unpack
 from roost.storage.journal.record import Record
 from roost.storage.journal.segment import SegmentReader, position, split_position
 from roost.storage.journal.segments import segment_paths
+from roost.storage.journal.side_file import SideFileMissingError, SideFiles
 
 _TRIES_MAX = 100
 _PAUSE_SECONDS = 0.002  # a host that writes a header has done so by then
@@ -61,10 +62,21 @@ class LiveEntry(msgspec.Struct, frozen=True):
     end: int
     """The position right behind it, as `position` of a segment makes one: reading can go on from there."""
     packed: bytes
+    directory: Path
+    """Of the journal."""
 
-    def records(self) -> Iterator[Record]:
-        """The commits in it, in order."""
-        return unpack(self.packed)
+    def records(self, key: bytes | None = None) -> Iterator[Record]:
+        """The commits in it, in order, or those of one object.
+
+        Raises SegmentRecycledError when the side file of one of these is gone.
+        """
+        side_files = SideFiles(self.directory)
+        for record in unpack(self.packed):
+            if key is None or record.key == key:
+                try:
+                    yield side_files.whole(record)
+                except SideFileMissingError as error:
+                    raise SegmentRecycledError(self.slot, self.sequence) from error
 
 
 class Reached(msgspec.Struct, frozen=True):
@@ -127,7 +139,8 @@ class LiveSegments:
             contents = [(place, reader.read(place)) for place in some]
             self._check(reader)
             for place, packed in contents:
-                yield LiveEntry(self.slot, reader.sequence, position(reader.sequence, place.end), packed)
+                end = position(reader.sequence, place.end)
+                yield LiveEntry(self.slot, reader.sequence, end, packed, reader.path.parent)
 
     def _check(self, reader: SegmentReader) -> None:
         """What was read of a segment is what it holds, if it still is what it was."""
@@ -171,9 +184,7 @@ def live_entries(data: Path, after: Mapping[int, int] | None = None, key: bytes 
 def live_records(data: Path, key: bytes | None = None) -> Iterator[Record]:
     """The commits in all live segments, or those of one object; as `live_entries`."""
     for entry in live_entries(data, key=key):
-        for record in entry.records():
-            if key is None or record.key == key:
-                yield record
+        yield from entry.records(key)
 
 
 def in_parts(items: Iterable[T], size_of: Callable[[T], int], bytes_max: int) -> Iterator[list[T]]:

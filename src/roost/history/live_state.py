@@ -12,12 +12,12 @@
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -29,7 +29,8 @@ from roost.history.journal_view import SegmentRecycledError, live_records, live_
 from roost.history.shelf import Shelf
 from roost.ids import ObjectId
 from roost.storage.database import said_pages
-from roost.storage.files import Files, write_all
+from roost.storage.files import Files, read_fully, write_all
+from roost.storage.journal.parted_images import PART_PAGES, PartedImages
 from roost.storage.journal.record import PAGE_BYTES, Record
 from roost.storage.layout import DataDirectory
 from roost.storage.recovery.rewinder import State
@@ -171,19 +172,11 @@ def apply(record: Record, fd: int) -> None:
     os.ftruncate(fd, record.size_pages * PAGE_BYTES)
 
 
-class FileImages(Mapping[int, bytes]):
-    """The pages of a database file, read when they are asked for."""
+class FileImages(PartedImages):
+    """The pages of a database file, read when they are asked for. The file may be closed, and removed, meanwhile."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-    def __getitem__(self, number: int) -> bytes:
-        if not 1 <= number <= len(self):
-            raise KeyError(number)
-        return self._map[(number - 1) * PAGE_BYTES : number * PAGE_BYTES]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(1, len(self) + 1))
-
-    def __len__(self) -> int:
-        return len(self._map) // PAGE_BYTES
+        fd = os.dup(file.fileno())
+        weakref.finalize(self, os.close, fd)
+        size = os.fstat(fd).st_size // PAGE_BYTES
+        super().__init__(size, lambda part: read_fully(fd, PART_PAGES * PAGE_BYTES, part * PART_PAGES * PAGE_BYTES))

@@ -200,7 +200,7 @@ class ObjectHistory:
                 done.add(path)
         for segments in live:
             for entry in segments.entries(key=key):
-                yield from (record for record in entry.records() if record.key == key)
+                yield from entry.records(key)
 
     def _unknown(self, start: _Start) -> HistoryError:
         """The error that says from when on the past is known."""

@@ -33,6 +33,7 @@ from roost.storage.journal.journal import LocalLog
 from roost.storage.journal.keeper import Keeper, NothingKept
 from roost.storage.journal.log import Log
 from roost.storage.journal.record import PAGE_BYTES
+from roost.storage.journal.side_file import SideFiles
 from roost.storage.layout import DataDirectory
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.open_files import OpenFiles
@@ -119,6 +120,7 @@ class HostStore:
             rewinder=rewinder,
             log=self._log,
             clock=self._clock,
+            side_files=SideFiles(self._lock.path) if log is None else None,
         )
         self._recover_beside(self._recovery)
 

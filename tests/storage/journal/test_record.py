@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roost.errors import StorageCorruptError
-from roost.storage.journal.record import PAGE_BYTES, Record, decode_record, encode_record
+from roost.storage.journal.parted_images import PartedImages
+from roost.storage.journal.record import PAGE_BYTES, Record, decode_record, encode_record, filled
 
 NUMBERS = st.integers(0, 2**63 - 1)
 PAGES = st.dictionaries(
@@ -41,6 +42,16 @@ def encoded(record: Record) -> bytes:
 def test_a_record_comes_back(images: dict[int, bytes], commit: int, epoch: int, alarm: int | None) -> None:
     before = record(images=images, commit=commit, epoch=epoch, alarm=alarm)
     assert decode_record(encoded(before)) == before
+
+
+def test_of_a_record_whose_pages_stand_elsewhere_the_rest_comes_back() -> None:
+    images = PartedImages(9, lambda part: bytes(9 * PAGE_BYTES))
+    before = record(images=images, size_pages=9, aside=True, alarm=5)
+    raw = encoded(before)
+    assert len(raw) < 200
+    found = decode_record(raw)
+    assert (found.aside, found.alarm, list(found.images)) == (True, 5, list(range(1, 10)))
+    assert filled(found, images) == before
 
 
 def test_the_order_of_pages_is_kept() -> None:

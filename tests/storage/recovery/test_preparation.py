@@ -15,6 +15,8 @@ from roost.errors import HistoryError, StorageError, StorageFullError
 from roost.ids import IdSpace, ObjectId
 from roost.storage.database import Database
 from roost.storage.journal.log import MemoryLog
+from roost.storage.journal.record import Record
+from roost.storage.journal.side_file import SideFiles
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.recovery import restoring
 from roost.storage.recovery.quarantine import Case, Quarantine
@@ -60,6 +62,14 @@ class Told(list[StorageError | None]):
 def put(storage: ObjectStorage, value: bytes) -> int:
     storage.put("value", value)
     return storage.commit(lambda error: None)
+
+
+@pytest.fixture(autouse=True, params=["in the journal", "in a side file"])
+def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where the pages of a state stand until they are in the object's file."""
+    if request.param == "in a side file":
+        monkeypatch.setattr(restoring, "LARGE_PAGES", 1)
+    return str(request.param)
 
 
 @pytest.fixture
@@ -174,7 +184,7 @@ def test_going_back_to_before_the_first_commit_empties_the_object(
 
 
 def test_a_crash_at_any_point_does_it_once_more_or_finds_it_done(
-    make_store: MakeStore, room: ObjectId, past: Past, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_store: MakeStore, room: ObjectId, past: Past, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """A copy of the directory is taken before and after every step, and opened as after a crash."""
     store = make_store(rewinder=past)
@@ -197,12 +207,14 @@ def test_a_crash_at_any_point_does_it_once_more_or_finds_it_done(
 
         monkeypatch.setattr(owner, name, wrapped)
 
-    for owner, name in ((restoring, "_write"), (restoring, "_stamp"), (os, "rename"), (Restores, "done")):
+    steps = [(restoring, "_write"), (restoring, "_stamp"), (os, "rename"), (Restores, "done")]
+    for owner, name in [*steps, (SideFiles, "write"), (store._log, "append")]:
         around(owner, name)
     around(store._log, "let_go")
     assert begun(store, room)[0].get("value") == b"one"
     monkeypatch.undo()
     assert len(copies) >= 10
+    assert any(list(copy.glob("hosts/0/side/*")) for copy in copies) == (where == "in a side file")
     for copy in copies:
         again = make_store(copy, rewinder=past)
         told = Told()
@@ -211,6 +223,7 @@ def test_a_crash_at_any_point_does_it_once_more_or_finds_it_done(
         assert again.open(room).get("value") == b"one", copy.name
         assert told in ([], [None])
         assert not list((copy / "restores").iterdir())
+        assert len(SideFiles(copy / "hosts" / "0").all()) <= 1, "what no record needs is removed"
         again.close()
 
 
@@ -244,6 +257,42 @@ def test_without_room_nothing_changes_and_it_is_tried_again(make_store: MakeStor
     assert [type(error) for error in told] == [StorageFullError]
     store._log.append = append  # type: ignore[method-assign]
     assert begun(store, room)[0].get("value") == b"one"
+
+
+def test_what_the_log_refused_leaves_no_side_file(
+    make_store: MakeStore, room: ObjectId, past: Past, tmp_path: Path
+) -> None:
+    store = make_store(rewinder=past)
+    commits = three_values(store, room, past)
+    store.plan_restore(room, commits[0])
+
+    def full(record: Record, on_durable: Callable[[StorageError | None], None]) -> int:
+        store.post(lambda: on_durable(StorageFullError("no space left for the journal")))
+        return 1
+
+    append, store._log.append = store._log.append, full  # type: ignore[method-assign]
+    _, told = begun(store, room)
+    assert [type(error) for error in told] == [StorageFullError]
+    assert SideFiles(tmp_path / "data" / "hosts" / "0").all() == set()
+    store._log.append = append  # type: ignore[method-assign]
+    assert begun(store, room)[0].get("value") == b"one"
+
+
+def test_a_state_with_a_page_missing_is_refused_and_the_object_does_not_begin(
+    make_store: MakeStore, room: ObjectId, past: Past
+) -> None:
+    store = make_store(rewinder=past)
+    commits = three_values(store, room, past)
+    store.plan_restore(room, commits[0])
+    state_at = past.state_at
+
+    def torn(object_id: ObjectId, commit: int) -> State:
+        state = state_at(object_id, commit)
+        return State(commit=commit, size_pages=state.size_pages + 1, images=state.images)
+
+    past.state_at = torn  # type: ignore[method-assign]
+    _, told = begun(store, room)
+    assert "of the state after commit" in str(told[0])
 
 
 def test_a_past_that_is_not_known_any_more_leaves_the_object_as_it_is(

@@ -1,7 +1,8 @@
 # What becomes of a segment between the moment when recovery needs it no more and its next use.
 #
 #  (1) In this order: what the agenda knows of it is made durable; its header says that it is settled; the keeper has
-#      it; its header says that it is free; it is free. A crash in between repeats the last step that was not noted.
+#      it; side files of its records are removed; its header says that it is free; it is free. A crash in between
+#      repeats the last step that was not noted.
 #  (2) Each step of a segment comes after the same step of every older one. So what recovery finds unsettled is always
 #      the whole end of the journal.
 #  (3) A step that fails is tried again, at most once in a while, whenever another segment comes or `advance` is called;
@@ -24,6 +25,7 @@ from roost.errors import StorageError
 from roost.storage.files import Files
 from roost.storage.journal.keeper import Keeper
 from roost.storage.journal.segment import Segment
+from roost.storage.journal.side_file import SideFiles
 
 logger = logging.getLogger("roost.storage")
 
@@ -117,6 +119,7 @@ class Retirement:
     def _release(self) -> None:
         while self._queue and self._queue[0].kept:
             segment = self._queue[0].segment
+            SideFiles(segment.path.parent).remove_of(segment.path)
             segment.start(self._files, 0, segment.epoch)
             self._queue.popleft()
             self._pause = 0.0

@@ -23,6 +23,7 @@ from roost.storage.files import Files, sync_directory
 from roost.storage.journal.keeper import Keeper, NothingKept
 from roost.storage.journal.retirement import Retirement
 from roost.storage.journal.segment import HEADER_BYTES, Segment, SegmentReader
+from roost.storage.journal.side_file import SideFiles
 
 _FREE_MAX = 3  # kept for use; more are removed
 _PREFIX = "journal-"
@@ -65,6 +66,7 @@ class Segments:
         self._names = 0
         self.epoch = 1
         self._adopt(needed or {})
+        SideFiles(directory).remove_unused(segment_paths(directory))
         self._sequence = self.epoch << 32  # numbers are never used twice, whatever earlier lives left in the files
 
     def _adopt(self, needed: Mapping[Path, dict[bytes, int]]) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from roost.errors import StorageCorruptError, StorageError, StorageFullError
 from roost.storage.files import Files, is_out_of_space, sync_directory
+from roost.storage.journal.parted_images import PartedImages
 from roost.storage.journal.record import Record
 from roost.storage.layout import DataDirectory
 from roost.storage.recovery.quarantine import Case, Quarantine
@@ -157,7 +158,11 @@ class ObjectRecovery:
             if self._closing.is_set():
                 return
             with self._changed:
-                if record.key in self._waiting and record.key not in self._taken | self._alone:
+                if record.key not in self._waiting or record.key in self._taken | self._alone:
+                    continue
+                if record.aside:
+                    self._alone.add(record.key)  # it is large, and others wait for us
+                else:
                     self._apply(record)
 
     def _apply(self, record: Record) -> None:
@@ -255,15 +260,16 @@ class ObjectRecovery:
         for place in reversed(self._survey.objects[key].places):
             contents = [one for one in self._survey.contents_of(place) if one.key == key]
             if bad is None or any(one.commit < bad for one in contents):
-                records = [one for one in self._survey.places[place].records() if one.key == key]
+                records = list(self._survey.places[place].records_of(key))
                 yield from (one for one in reversed(records) if bad is None or one.commit < bad)
 
     def _first_unreadable(self, key: bytes) -> int:
         """The first commit of an object that stands in an entry which cannot be unpacked."""
         for place in self._survey.objects[key].places:
             try:
-                for _ in self._survey.places[place].records():
-                    pass
+                for record in self._survey.places[place].records_of(key):
+                    if isinstance(record.images, PartedImages):
+                        record.images.verify()
             except StorageCorruptError:
                 return min(one.commit for one in self._survey.contents_of(place) if one.key == key)
         raise AssertionError("one of the entries could not be unpacked a moment ago")

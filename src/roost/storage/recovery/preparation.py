@@ -23,10 +23,11 @@ from roost.errors import HistoryError, RoostError, StorageError, StorageFullErro
 from roost.ids import ObjectId
 from roost.storage.files import is_out_of_space
 from roost.storage.journal.log import Log
+from roost.storage.journal.side_file import SideFiles
 from roost.storage.recovery.object_recovery import ObjectRecovery
 from roost.storage.recovery.quarantine import Quarantine
 from roost.storage.recovery.restores import Restore, Restores
-from roost.storage.recovery.restoring import Built, build, is_made, place
+from roost.storage.recovery.restoring import Built, build, give_up, is_made, place
 from roost.storage.recovery.rewinder import Rewinder
 
 logger = logging.getLogger("roost.storage")
@@ -65,8 +66,10 @@ class Preparation:
         rewinder: Rewinder | None,
         log: Log,
         clock: Clock,
+        side_files: SideFiles | None = None,
     ) -> None:
         self._store = store
+        self._side_files = side_files
         self._recovery = recovery
         self._restores = restores
         self._quarantine = quarantine
@@ -168,7 +171,16 @@ class Preparation:
             )
         into = self._restores.building(object_id.key)
         try:
-            return build(object_id, restore, path, into, rewinder=rewinder, clock=self._clock, epoch=self._log.epoch)
+            return build(
+                object_id,
+                restore,
+                path,
+                into,
+                rewinder=rewinder,
+                clock=self._clock,
+                epoch=self._log.epoch,
+                side_files=self._side_files,
+            )
         except HistoryError as error:  # what was planned can never be done
             logger.error("object %s is not taken back and stays as it is: %s", object_id, error)
             self._restores.done(object_id.key)
@@ -180,7 +192,9 @@ class Preparation:
             return
 
         def durable(error: StorageError | None) -> None:
-            if error is not None:
+            if isinstance(error, StorageFullError):
+                self._refused(object_id, built, error)
+            elif error is not None:  # nobody knows whether it is durable
                 self._end(object_id, error)
             else:
                 self._on_thread(
@@ -190,7 +204,11 @@ class Preparation:
         try:
             self._log.append(built.record, durable)
         except StorageError as error:
-            self._end(object_id, error)
+            self._refused(object_id, built, error)
+
+    def _refused(self, object_id: ObjectId, built: Built, error: StorageError) -> None:
+        give_up(built, self._side_files)
+        self._end(object_id, error)
 
     def _do_place(self, object_id: ObjectId, built: Built) -> None:
         try:

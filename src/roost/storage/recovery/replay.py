@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from roost.storage.files import Files, sync_directory, sync_file, write_all
+from roost.storage.journal.parted_images import PartedImages
 from roost.storage.journal.record import PAGE_BYTES, Record
 from roost.storage.layout import make_private
 from roost.storage.sums import keep_sums
@@ -39,7 +40,12 @@ class Replay:
         return self._sizes.keys()
 
     def apply(self, path: Path, record: Record) -> None:
-        """Bring into an object's file what a commit changed and none after it. Raises OSError."""
+        """Bring into an object's file what a commit changed and none after it. Raises OSError.
+
+        Raises StorageCorruptError, and leaves the file as it is, where its pages stand elsewhere and do not check out.
+        """
+        if isinstance(record.images, PartedImages):
+            record.images.verify()
         fd = self._descriptor(path)
         if path not in self._sizes:
             os.ftruncate(fd, record.size_pages * PAGE_BYTES)

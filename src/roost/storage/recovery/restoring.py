@@ -2,6 +2,7 @@
 #
 #  (1) The state is built in a file of its own, which says which restore it comes from. Then it goes through the log as
 #      one commit that holds every page; when that is durable, the file takes the place of the object's.
+#      Of a large state the pages stand in a side file, where the log has such: others' commits do not wait for them.
 #  (2) A crash before that commit is durable has changed nothing, and all is done again. After it, recovery brings the
 #      object's file to it, which then says that the restore was made: only the plan is removed.
 #  (3) The object is closed meanwhile, its file up to date.
@@ -10,9 +11,8 @@
 from __future__ import annotations
 
 import logging
-import mmap
 import os
-from collections.abc import Iterator, Mapping
+import time
 from pathlib import Path
 
 import apsw
@@ -23,8 +23,10 @@ from roost.errors import StorageCorruptError, StorageError
 from roost.ids import ObjectId
 from roost.storage.alarms import alarms
 from roost.storage.database import Database
-from roost.storage.files import Files, sync_directory, sync_file, write_all
+from roost.storage.files import Files, read_fully, sync_directory, sync_file, write_all
+from roost.storage.journal.parted_images import PART_PAGES, PartedImages
 from roost.storage.journal.record import PAGE_BYTES, Record
+from roost.storage.journal.side_file import SYNC_BYTES, SideFiles
 from roost.storage.layout import make_private
 from roost.storage.recovery.restores import Restore
 from roost.storage.recovery.rewinder import Rewinder, State
@@ -38,26 +40,10 @@ _MADE = "restored"
 _VERSIONS_AT = 18
 _OLD_JOURNAL, _WAL_MODE = b"\x01\x01", b"\x02\x02"
 _NUMBER_BITS = 21
-
-
-class FilePages(Mapping[int, "bytes | memoryview"]):
-    """The pages of a file, read as they are asked for."""
-
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._view = memoryview(self._map)
-
-    def __len__(self) -> int:
-        return len(self._view) // PAGE_BYTES
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(1, len(self) + 1))
-
-    def __getitem__(self, number: int) -> memoryview:
-        if not 1 <= number <= len(self):
-            raise KeyError(number)
-        return self._view[(number - 1) * PAGE_BYTES : number * PAGE_BYTES]
+_RUN_PAGES = 64  # written at once
+_SUM_PAGES = 16 * 1024
+LARGE_PAGES = PART_PAGES
+"""A state with more pages goes into a side file."""
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -73,7 +59,15 @@ def is_made(path: Path, restore: Restore) -> bool:
 
 
 def build(
-    object_id: ObjectId, restore: Restore, path: Path, into: Path, *, rewinder: Rewinder, clock: Clock, epoch: int
+    object_id: ObjectId,
+    restore: Restore,
+    path: Path,
+    into: Path,
+    *,
+    rewinder: Rewinder,
+    clock: Clock,
+    epoch: int,
+    side_files: SideFiles | None = None,
 ) -> Built:
     """Build what the object at `path` is to hold, durably; blocks. Raises StorageError and OSError."""
     before = _last_number(path)
@@ -88,7 +82,7 @@ def build(
         raise StorageCorruptError(
             f"what object {object_id} held after commit {restore.commit} is no database: {error}"
         ) from error
-    pages = FilePages(into)
+    images = _images(object_id.key, number, into, side_files)
     record = Record(
         key=object_id.key,
         binding=object_id.binding,
@@ -96,11 +90,32 @@ def build(
         previous=0,
         epoch=epoch,
         time_ms=clock.now_ms(),
-        size_pages=len(pages),
-        images=pages,
+        size_pages=len(images),
+        images=images,
         alarm=alarm,
+        aside=isinstance(images, PartedImages),
     )
     return Built(into, record)
+
+
+def _images(key: bytes, commit: int, file: Path, side_files: SideFiles | None) -> dict[int, bytes] | PartedImages:
+    """What the record of a built state holds: its pages, or where they stand."""
+    with file.open("rb") as source:
+        fd = source.fileno()
+        size = os.fstat(fd).st_size // PAGE_BYTES
+        if side_files is None or size <= LARGE_PAGES:
+            return {number: read_fully(fd, PAGE_BYTES, (number - 1) * PAGE_BYTES) for number in range(1, size + 1)}
+
+        def part(number: int) -> bytes:
+            return read_fully(fd, PART_PAGES * PAGE_BYTES, number * PART_PAGES * PAGE_BYTES)
+
+        return side_files.write(key, commit, size, part)
+
+
+def give_up(built: Built, side_files: SideFiles | None) -> None:
+    """The log has refused the commit, and will never have it: what was put aside for it is of no use."""
+    if side_files is not None and built.record.aside:
+        side_files.remove([(built.record.key, built.record.commit)])
 
 
 def place(built: Built, path: Path) -> None:
@@ -111,7 +126,9 @@ def place(built: Built, path: Path) -> None:
     os.rename(built.file, path)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        keep_sums(path, fd, range(1, built.record.size_pages + 1), name_too=False)
+        pages = built.record.size_pages
+        for first in range(1, pages + 1, _SUM_PAGES):
+            keep_sums(path, fd, range(first, min(first + _SUM_PAGES, pages + 1)), name_too=False)
     finally:
         os.close(fd)
     for parent in list(path.parents)[:3]:
@@ -119,19 +136,35 @@ def place(built: Built, path: Path) -> None:
 
 
 def _write(state: State, into: Path) -> None:
-    image = {0: Template().image} if state.size_pages == 0 else None
     fd = os.open(into, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        if image is not None:
-            write_all(Files(), fd, image[0], 0)
-        for number in range(1, state.size_pages + 1):
-            page = state.images.get(number)
-            if page is None:
-                raise StorageError(f"page {number} of the state after commit {state.commit} is missing")
-            write_all(Files(), fd, page, (number - 1) * PAGE_BYTES)
+        if state.size_pages == 0:
+            write_all(Files(), fd, Template().image, 0)
+        else:
+            _write_pages(state, fd)
         write_all(Files(), fd, _OLD_JOURNAL, _VERSIONS_AT)  # a write-ahead log is of no use here
     finally:
         os.close(fd)
+
+
+def _write_pages(state: State, fd: int) -> None:
+    files, unsynced = Files(), 0
+    for first in range(1, state.size_pages + 1, _RUN_PAGES):
+        numbers = range(first, min(first + _RUN_PAGES, state.size_pages + 1))
+        run = b"".join(_page(state, number) for number in numbers)
+        write_all(files, fd, run, (first - 1) * PAGE_BYTES)
+        time.sleep(0)  # lets go of the interpreter, which the loop may be waiting for
+        unsynced += len(run)
+        if unsynced >= SYNC_BYTES:
+            files.sync(fd)
+            unsynced = 0
+
+
+def _page(state: State, number: int) -> bytes | memoryview:
+    page = state.images.get(number)
+    if page is None:
+        raise StorageError(f"page {number} of the state after commit {state.commit} is missing")
+    return page
 
 
 def _stamp(file: Path, number: int, made: int, name: str | None) -> int | None:

@@ -20,6 +20,7 @@ from roost.storage.journal.contents import Content
 from roost.storage.journal.record import Record
 from roost.storage.journal.segment import HEADER_BYTES, Entry, Gap, SegmentReader, split_position
 from roost.storage.journal.segments import segment_paths
+from roost.storage.journal.side_file import SideFiles
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -29,8 +30,14 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     entry: Entry
 
     def records(self) -> Iterator[Record]:
-        """The records of the entry. Raises StorageCorruptError when they do not check out."""
+        """The records of the entry, without what stands elsewhere. Raises StorageCorruptError when they do not check
+        out."""
         return unpack(self.reader.read(self.entry))
+
+    def records_of(self, key: bytes) -> Iterator[Record]:
+        """Those of one object, whole. Raises StorageCorruptError when they do not check out."""
+        side_files = SideFiles(self.reader.path.parent)
+        return (side_files.whole(record) for record in self.records() if record.key == key)
 
 
 class Traces(msgspec.Struct):
