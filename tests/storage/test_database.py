@@ -9,6 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from roost.storage import memory_wal
 from roost.storage.alarms import alarms
 from roost.storage.database import Database, Images
 from roost.storage.journal.record import PAGE_BYTES
@@ -253,6 +254,116 @@ def test_what_a_power_failure_left_of_a_new_file_is_made_anew(path: Path, left: 
     put(database, "a")
     assert keys(database) == ["a"]
     database.close()
+
+
+# -- the read that stays open ------------------------------------------------------------------------------------------
+
+
+def test_statements_ask_the_file_for_no_lock_once_it_is_ready(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    pass_on = apsw.VFSFile.xFileControl
+
+    def ask(file: apsw.VFSFile, op: int, pointer: int) -> bool:
+        asked.append(op)
+        return pass_on(file, op, pointer)
+
+    monkeypatch.setattr(memory_wal._File, "xFileControl", ask, raising=False)
+    database = Database(path, Template(), 1000)
+    put(database, "a")
+    asked.clear()
+    assert keys(database) == ["a"]
+    assert asked  # else nothing is proven
+    database.ready()
+    asked.clear()
+    assert keys(database) == ["a"]
+    assert asked == []
+    put(database, "b")
+    asked.clear()
+    assert keys(database) == ["a", "b"]
+    assert asked == []  # the commit did not end it
+    database.close()
+
+
+def test_a_checkpoint_is_not_refused_for_the_open_read(database: Database) -> None:
+    database.ready()
+    put(database, "a", "x" * 20_000)
+    database.begin_checkpoint()
+    database.move_pages()
+    assert database.wal_bytes == 0
+    database.ready()
+    put(database, "b")
+    database.durable_mark = database.mark
+    database.write_pages(database.mark)
+    assert content(database.path) == keys(database) == ["a", "b"]
+
+
+def test_a_turn_waits_while_pages_are_moved(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    database.ready()
+    put(database, "a")
+    database.begin_checkpoint()
+    monkeypatch.setattr(database._moved, "wait", database.move_pages)  # as another thread does while this one waits
+    database.ready()
+    assert database.wal_bytes == 0
+    assert keys(database) == ["a"]
+
+
+def test_everything_is_deleted_and_undone_beside_the_open_read(database: Database) -> None:
+    database.ready()
+    put(database, "a")
+    mark = database.mark
+    database.reset()
+    database.ready()
+    assert keys(database) == []
+    database.undo(mark)
+    database.ready()
+    assert keys(database) == ["a"]
+    write(database, "CREATE TABLE t (x)")
+    database.begin()
+    database.connection.execute("INSERT INTO t VALUES (1)")
+    database.undo(database.mark)
+    database.ready()
+    assert database.connection.execute("SELECT count(*) FROM t").get == 0
+
+
+def test_after_a_commit_that_failed_it_reads_and_writes_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.ready()
+    put(database, "a")
+    mark = database.mark
+    with monkeypatch.context() as patched:
+        patched.setattr(memory_wal.Wal, "xWrite", _no_room)
+        with pytest.raises(apsw.FullError):
+            put(database, "b")
+    database.undo(mark)
+    database.ready()
+    assert keys(database) == ["a"]
+    put(database, "c")
+    assert keys(database) == ["a", "c"]
+
+
+def _no_room(_wal: memory_wal.Wal, _data: bytes, _offset: int) -> None:
+    raise apsw.FullError("no room")
+
+
+def test_a_read_that_cannot_be_opened_leaves_the_error_to_the_statement(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(database, "a")
+    database.undo(database.mark)
+    database.connection.close(True)
+    database.connection = database._connect()  # has nothing in its cache
+    with monkeypatch.context() as patched:
+        patched.setattr(memory_wal.Wal, "xRead", _broken)
+        database.ready()
+        with pytest.raises(apsw.IOError):
+            keys(database)
+    database.ready()
+    assert keys(database) == ["a"]
+
+
+def _broken(_wal: memory_wal.Wal, _amount: int, _offset: int) -> bytes:
+    raise apsw.IOError("broken")
 
 
 def test_its_size_is_bounded(database: Database) -> None:

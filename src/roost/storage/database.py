@@ -12,7 +12,10 @@
 #  (5) A checkpoint ends with the checksums of the pages that it moved. On opening they are compared, as far as
 #      `checked_pages_max` goes: a file that is not what was written is refused, and so is one in the place of an object
 #      that is neither an object's nor one on its way to become one.
-#  (6) The file's descriptor for syncing is opened after SQLite's and closed after it: closing one of ours first would
+#  (6) A read stays open from the first use on, across turns and commits: to begin one for every statement would ask the
+#      VFS about its locks each time, which is a quarter of the cost of a small read. Nobody else writes, so it never
+#      holds an old state; what SQLite does only alone on a connection ends it first (`be_alone`).
+#  (7) The file's descriptor for syncing is opened after SQLite's and closed after it: closing one of ours first would
 #      drop the locks that SQLite holds (POSIX).
 """A database with its commits captured."""
 
@@ -44,6 +47,7 @@ _PAGE_AND_SIZE = struct.Struct(">II")
 """A frame begins with its page's number and, in the last frame of a commit, the size of the database."""
 _SETTINGS = ("locking_mode=EXCLUSIVE", "synchronous=OFF", "temp_store=MEMORY", "foreign_keys=ON")
 _WRITE_PAGES_MAX = 256  # at once
+_READ = "SELECT 1 FROM sqlite_schema"  # has a row: the hidden tables are always there
 
 Images = dict[int, bytes | memoryview]
 
@@ -77,6 +81,8 @@ class Database:
         self._named = self.born  # a file that holds a commit got its name before
         self.closed = False
         self._wal = memory_wal.begin(str(self.path))
+        self._reading: apsw.Cursor | None = None
+        """The open read; None also while pages are being moved, which is the one thing that `ready` looks at."""
         self.connection = self._connect()
         self.statements = self.connection.cursor()
         """Runs the statements of turns that have no rows: a cursor for each would cost as much as a short one does."""
@@ -152,9 +158,17 @@ class Database:
     # Turns.
 
     def ready(self) -> None:
-        """Wait until no pages are being moved; to be called before a turn's first use."""
-        if not self._moved.is_set():
+        """Wait until no pages are being moved, and have a read open; to be called before a turn's first use."""
+        if self._reading is None:
             self._moved.wait()
+            with contextlib.suppress(apsw.Error):  # what the turn is going to run fails in the same way, and is heard
+                self._reading = self.connection.execute(_READ)  # has stopped at its first row
+
+    def be_alone(self) -> None:
+        """Close the read that stays open, until `ready` opens it again: before what SQLite refuses beside one."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.close(True)
 
     def begin(self) -> None:
         """Open a transaction."""
@@ -167,7 +181,8 @@ class Database:
         return self._capture()
 
     def rollback(self) -> None:
-        """Drop the open transaction, if there is one."""
+        """Drop the open transaction, if there is one. After an error SQLite starts afresh only when nothing reads."""
+        self.be_alone()
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
 
@@ -281,6 +296,7 @@ class Database:
     def begin_checkpoint(self) -> None:
         """Announce `move_pages`: turns wait from now on."""
         self._moved.clear()
+        self.be_alone()
 
     def move_pages(self) -> None:
         """Empty the write-ahead log, writing the pages into the file that are not there yet. On any thread."""

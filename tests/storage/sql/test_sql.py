@@ -557,6 +557,30 @@ def test_settings_hold_for_one_life(sql: SQL, store: HostStore, log: MemoryLog) 
     assert column(again, "SELECT 'A' LIKE 'a'") == [1]
 
 
+def test_what_sqlite_does_only_alone_is_done_beside_the_read_that_stays_open(sql: SQL, log: MemoryLog) -> None:
+    sql.exec(f"{STROKES}; CREATE INDEX by_color ON stroke (color); CREATE VIRTUAL TABLE note USING fts5(text)")
+    for statement in (
+        "PRAGMA optimize",
+        "PRAGMA quick_check",
+        "ANALYZE",
+        "REINDEX",
+        "ALTER TABLE stroke DROP COLUMN width",
+        "INSERT INTO note (note) VALUES ('rebuild')",
+        "DROP INDEX by_color",
+        "DROP TABLE note",
+        "DROP TABLE stroke",
+    ):
+        assert column(sql, "SELECT count(*) FROM stroke") == [0]
+        sql.storage.database()  # as at the next turn's first use
+        sql.exec(statement)
+        if is_dirty(sql):
+            durably(sql, log)
+    for setting, alike in (("ON", 0), ("OFF", 1)) * 2:  # where another statement is under way, it is silently not set
+        sql.storage.database()
+        sql.exec(f"PRAGMA case_sensitive_like = {setting}")
+        assert column(sql, "SELECT 'A' LIKE 'a'") == [alike]
+
+
 def test_settings_survive_that_the_file_is_closed_meanwhile(make_store: Any, space: Any, log: MemoryLog) -> None:
     store: HostStore = make_store(log=log, limits=Limits(open_databases_max=1))
     sql = SQL(store.open(space.from_name("lobby")))

@@ -55,9 +55,15 @@ class Guard:
     """It stands in for a statement that scans nothing, and for one that is being compiled."""
 
     def __init__(
-        self, connection: apsw.Connection, limits: Limits, monotonic: Callable[[], float] = time.monotonic
+        self,
+        connection: apsw.Connection,
+        limits: Limits,
+        monotonic: Callable[[], float] = time.monotonic,
+        be_alone: Callable[[], None] = lambda: None,
     ) -> None:
         self.connection = connection
+        self.be_alone = be_alone
+        """Ends the read that the connection keeps open: beside one SQLite drops no table and sets not all PRAGMAs."""
         self.statements = connection.cursor()
         """Runs statements without rows; a cursor for each would cost as much as a short one does."""
         self.owner: object = None
@@ -66,7 +72,7 @@ class Guard:
         self.deadline = Deadline(limits.sql_seconds_max, limits.sql_memory_bytes_max, monotonic)
         self.plans = Plans()
         self.schema = Schema(connection)
-        self.settings = PragmaSettings(connection)
+        self.settings = PragmaSettings(connection, be_alone)
         self.altered = False
         """Whether the schema was changed since the last commit, so that a rollback changes it again."""
         self._limits = limits
@@ -137,6 +143,8 @@ class Guard:
     def around(self, plan: Plan) -> Iterator[None]:
         """What has to be done around a statement that is not plain: to undo it wholly when it fails, for what triggers
         did before they nested too deep SQLite would leave; and to undo it when it reaches for what is roost's."""
+        if plan.changes_schema or plan.is_pragma:
+            self.be_alone()
         if plan.changes_schema:
             with self._savepoint(), self._changing_schema():
                 yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import apsw
 
@@ -14,8 +14,10 @@ _UNREADABLE = "case_sensitive_like"  # SQLite does not tell it; it is off unless
 class PragmaSettings:
     """Remembers what a life changed on a connection, so that the next life finds it as the first one did."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, be_alone: Callable[[], None] = lambda: None) -> None:
         self._connection = connection
+        self._be_alone = be_alone
+        """Ends the read that the connection keeps open: some cannot be changed beside one."""
         self._defaults: dict[str, int] = {}
 
     def read(self, name: str) -> int:
@@ -24,6 +26,7 @@ class PragmaSettings:
 
     def remember(self) -> None:
         """One may be about to change."""
+        self._be_alone()
         if not self._defaults:
             self._defaults = {name: self.read(name) for name in sorted(SETTINGS)}
 
@@ -35,6 +38,8 @@ class PragmaSettings:
 
     def restore(self) -> None:
         """Set all of them back."""
+        if self._defaults:
+            self._be_alone()
         for name, value in self._defaults.items():
             self._connection.pragma(name, value)
         self._defaults.clear()

@@ -98,7 +98,7 @@ class SQL:
     def _take_over(self, database: Database) -> Guard:
         guard = database.guard
         if guard is None:
-            guard = database.guard = Guard(database.connection, self._limits, self._monotonic)
+            guard = database.guard = Guard(database.connection, self._limits, self._monotonic, database.be_alone)
         guard.owner = self
         guard.deadline.seconds_max = self._seconds_max
         if self._settings:
