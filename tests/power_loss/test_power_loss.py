@@ -63,6 +63,8 @@ MUTANTS = {
     "the names in the data directory": "*/data",
     "the file with the format": "*/format*",
     "checksums": "*.sums",
+    "a side file": "*/side/*",
+    "the name of a side file": "*/side",
     "the agenda of alarms": "*/agenda.sqlite*",
     "an archive": "*/archives/*.new",
     "the names of archives": "*/history/archives",
@@ -70,11 +72,15 @@ MUTANTS = {
     "the name of the plan of a restore": "*/restores",
 }
 
+SEEDS = {"a side file": 23, "the name of a side file": 23}
+"""Where another one shows it."""
+
 
 @pytest.mark.parametrize("forgotten", MUTANTS)
 def test_a_sync_that_is_missing_is_found(recording: Recording, base: Path, forgotten: str) -> None:
     """Judges the judge: as if the code did not sync something, with a seed that is known to show it."""
-    work(recording, SEED, forget=MUTANTS[forgotten])
-    crashes = Crashes(recording, SEED, chance_of_point=0.3, manners=(False, True))
+    seed = SEEDS.get(forgotten, SEED)
+    work(recording, seed, forget=MUTANTS[forgotten])
+    crashes = Crashes(recording, seed, chance_of_point=0.3, manners=(False, True))
     with pytest.raises(BrokenPromiseError):
         Recovering(base / "recovered").check_all(crashes, deeply_each=2)
