@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
+from roost.storage.journal.parted_images import PART_PAGES, PartedImages
 from roost.storage.journal.record import PAGE_BYTES, Record
 
 MakeRecord = Callable[..., Record]
@@ -40,6 +42,20 @@ def record(
         images=images,
         alarm=alarm,
     )
+
+
+LARGE_PAGES = PART_PAGES + 3
+"""Of the records below: two parts."""
+
+
+def large_record(commit: int, fill: int, key: bytes = b"a" * 32, *, time_ms: int = 1_000) -> Record:
+    """A record that holds every page of a large database, none of them in memory."""
+
+    def part(number: int) -> bytes:
+        return page(fill) * min(PART_PAGES, LARGE_PAGES - number * PART_PAGES)
+
+    head = record(key, commit, time_ms=time_ms, size=LARGE_PAGES)
+    return msgspec.structs.replace(head, images=PartedImages(LARGE_PAGES, part), aside=True)
 
 
 @pytest.fixture

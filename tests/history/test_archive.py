@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from tests.history.conftest import LARGE_PAGES, large_record, page
 
 from roost.errors import StorageCorruptError
 from roost.history import archive as archive_module
@@ -55,6 +56,44 @@ def test_an_object_that_is_not_there_has_no_records(some: Path) -> None:
     with ArchiveReader(some) as reader:
         assert reader.run(C) is None
         assert list(reader.records(C)) == []
+
+
+def test_a_large_record_comes_back_among_others_and_is_read_part_by_part(
+    tmp_path: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, large, after = make_record(A, 1, p1=1), large_record(2, 7, A), make_record(A, 3, p2=3)
+    path = write(tmp_path / "large.archive", [before, make_record(B, 9, p1=9), large, after, large_record(4, 8, A)])
+    with ArchiveReader(path) as reader:
+        reader.verify()
+        found = list(reader.records(A))
+        assert [(one.commit, one.aside, one.size_pages) for one in found[1:4:2]] == [
+            (2, True, LARGE_PAGES),
+            (4, True, LARGE_PAGES),
+        ]
+        assert (found[0], found[2]) == (before, after)
+        read: list[int] = []
+        content = reader._content
+
+        def noted(number: int) -> bytes:
+            read.append(number)
+            return content(number)
+
+        monkeypatch.setattr(reader, "_content", noted)
+        assert all(image == page(7) for image in found[1].images.values())
+        assert len(read) == 2
+        assert [one.commit for one in reader.records(B)] == [9]
+        assert len(reader.places(A)) == 2 * 3
+
+
+def test_damage_in_a_part_of_a_large_record_is_found(tmp_path: Path) -> None:
+    path = write(tmp_path / "large.archive", [large_record(2, 7, A)])
+    with ArchiveReader(path) as reader:
+        offset, length = reader.places(A)[2]
+    raw = bytearray(path.read_bytes())
+    raw[offset + length // 2] ^= 1
+    path.write_bytes(raw)
+    with ArchiveReader(path) as reader, pytest.raises(StorageCorruptError, match="chunk 2"):
+        reader.verify()
 
 
 def test_an_archive_of_nothing_can_be_read(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.history.conftest import page
+from tests.history.conftest import LARGE_PAGES, large_record, page
 
 from roost.errors import StorageCorruptError
 from roost.history import base as base_module
@@ -73,6 +73,19 @@ def test_what_was_cut_off_and_grew_again_holds_nothing_of_before(
         with archive(tmp_path, make_record(A, 2, size=1, p1=4), make_record(A, 3, size=3, p3=5)) as second:
             base.fold(second, again=False)
         assert pages_of(base) == [page(4), bytes(PAGE_BYTES), page(5)]
+
+
+def test_a_large_record_takes_the_place_of_everything_before(
+    shelf: Shelf, tmp_path: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_module, "_HELD_PAGES_MAX", 2)
+    base = Base(shelf)
+    records = [make_record(A, 1, p1=1, p2=2), large_record(2, 7), make_record(A, 3, p2=3, size=LARGE_PAGES)]
+    base.fold(archive(tmp_path, *records), again=False)
+    found = pages_of(base)
+    assert len(found) == LARGE_PAGES
+    assert [found[0], found[1], found[-1]] == [page(7), page(3), page(7)]
+    assert base.about("ROOM", A) == Based(3, 1_000, LARGE_PAGES)
 
 
 def test_runs_that_the_base_has_already_change_nothing(shelf: Shelf, tmp_path: Path, make_record: MakeRecord) -> None:

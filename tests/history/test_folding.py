@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.history.conftest import large_record, page
 from tests.history.journals import write_segment
 
 from roost.errors import StorageError
@@ -15,7 +16,9 @@ from roost.history.archive import ArchiveReader, ArchiveWriter
 from roost.history.base import Base, Based
 from roost.history.folding import fold, fold_all
 from roost.history.shelf import Shelf
+from roost.storage.journal.parted_images import PartedImages
 from roost.storage.journal.record import Record
+from roost.storage.journal.side_file import SideFiles
 
 MakeRecord = Callable[..., Record]
 A, B = b"a" * 32, b"b" * 32
@@ -37,6 +40,39 @@ def test_all_that_is_in_a_segment_is_in_its_archive(tmp_path: Path, make_record:
         assert (archive.slot, archive.sequence) == (2, 0x100000005)
         for key in (A, B):
             assert list(archive.records(key)) == [record for record in records if record.key == key]
+
+
+def with_side_file(data: Path, record: Record) -> Record:
+    images = record.images
+    assert isinstance(images, PartedImages)
+    slot = data / "hosts" / "0"
+    slot.mkdir(parents=True, exist_ok=True)
+    SideFiles(slot).write(record.key, record.commit, record.size_pages, images.part)
+    return record
+
+
+def test_what_stands_in_a_side_file_is_in_the_archive_too(tmp_path: Path, make_record: MakeRecord) -> None:
+    records = [make_record(A, 1, p1=1), with_side_file(tmp_path, large_record(2, 7)), make_record(A, 3, p1=3)]
+    path = fold(tmp_path, write_segment(tmp_path, 1, records))
+    assert kept(path) == [1, 2, 3]
+    assert path is not None
+    with ArchiveReader(path) as archive:
+        large = list(archive.records(A))[1]
+        assert set(map(bytes, large.images.values())) == {page(7)}
+
+
+@pytest.mark.parametrize("damage", ["missing", "rotten"])
+def test_a_side_file_that_cannot_be_read_is_left_out_and_reported(
+    tmp_path: Path, make_record: MakeRecord, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    large = with_side_file(tmp_path, large_record(2, 7))
+    path = SideFiles(tmp_path / "hosts" / "0").path(A, 2)
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+    assert kept(fold(tmp_path, write_segment(tmp_path, 1, [make_record(A, 1, p1=1), large]))) == [1]
+    assert f"the history of object {A.hex()} has a hole there" in caplog.text
 
 
 def test_a_segment_is_folded_once(tmp_path: Path, make_record: MakeRecord) -> None:

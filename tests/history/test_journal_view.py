@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.history.conftest import large_record, page
 
 from roost.errors import StorageCorruptError, StorageError
 from roost.history import journal_view
@@ -22,8 +23,10 @@ from roost.history.journal_view import (
 from roost.storage.files import Files, write_all
 from roost.storage.journal.batch import Batch
 from roost.storage.journal.contents import Content, TableMaker
+from roost.storage.journal.parted_images import PartedImages
 from roost.storage.journal.record import PAGE_BYTES, Record
 from roost.storage.journal.segment import HEADER_BYTES, Entry, Segment, SegmentReader, position, split_position
+from roost.storage.journal.side_file import SideFiles
 
 SIZE = 256 * 1024
 
@@ -84,6 +87,22 @@ def numbers(data: Path, after: dict[int, int] | None = None) -> list[int]:
 def journal(tmp_path: Path):  # type: ignore[no-untyped-def]
     with contextlib.closing(Journal(tmp_path)) as journal:
         yield journal
+
+
+def test_a_side_file_that_is_gone_tells_those_alone_who_want_it(tmp_path: Path, journal: Journal) -> None:
+    large = large_record(2, 7, b"l" * 32)
+    images = large.images
+    assert isinstance(images, PartedImages)
+    segment = journal.begin("journal-000001", 7)
+    journal.write(segment, commit(1), large)
+    side_files = SideFiles(segment.path.parent)
+    side_files.write(large.key, 2, large.size_pages, images.part)
+    (entry,) = live_entries(tmp_path)
+    assert [set(map(bytes, one.images.values())) for one in entry.records()] == [{bytes([1]) * PAGE_BYTES}, {page(7)}]
+    side_files.remove([(large.key, 2)])
+    assert [one.commit for one in entry.records(b"a" * 32)] == [1]
+    with pytest.raises(SegmentRecycledError):
+        list(entry.records(large.key))
 
 
 def test_segments_are_read_in_the_order_of_their_use_whatever_their_names(tmp_path: Path, journal: Journal) -> None:

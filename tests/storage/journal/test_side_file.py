@@ -99,9 +99,8 @@ def test_any_flipped_bit_is_noticed(side_files: SideFiles, part: Callable[[int],
     raw = bytearray(path.read_bytes())
     raw[at] ^= 4
     path.write_bytes(raw)
-    with pytest.raises(StorageCorruptError, match="the side file .*"):
-        images = side_files.whole(head()).images
-        list(images.values())
+    with pytest.raises(StorageCorruptError, match="the side file"):
+        list(side_files.whole(head()).images.values())
 
 
 def test_one_that_was_cut_is_refused(side_files: SideFiles, part: Callable[[int], bytes]) -> None:

@@ -19,8 +19,11 @@ from roost.errors import StorageCorruptError, StorageError, StorageFullError
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
 from roost.storage.files import Files
+from roost.storage.journal.parted_images import PART_PAGES
+from roost.storage.journal.record import PAGE_BYTES, Record
 from roost.storage.journal.segment import Entry, SegmentReader
 from roost.storage.journal.segments import segment_paths
+from roost.storage.journal.side_file import SideFiles
 from roost.storage.layout import DataDirectory
 from roost.storage.open_files import OpenFiles
 from roost.storage.recovery import object_recovery
@@ -28,6 +31,7 @@ from roost.storage.recovery.object_recovery import ObjectRecovery
 from roost.storage.recovery.quarantine import Case, Quarantine
 from roost.storage.recovery.survey import Survey
 from roost.storage.store import HostStore
+from roost.storage.sums import damaged_pages
 
 MakeStore = Callable[..., HostStore]
 LIMITS = Limits(journal_segment_bytes=64 * 1024, checkpoint_bytes=1 << 30)
@@ -242,6 +246,77 @@ def test_records_that_cannot_be_unpacked_put_their_object_in_quarantine(
     held.recovery.close()
     assert {case.key for case in Quarantine(left_behind).cases()} == {key.hex() for key in concerned}
     assert sorted(held.let_go) == sorted(object_id.key for object_id in ids)
+
+
+# Commits whose pages stand in a side file.
+
+
+@pytest.fixture
+def with_large(make_store: MakeStore, ids: list[ObjectId], tmp_path: Path) -> Path:
+    """A directory after a crash: of two objects only the journal has anything, of one of them its last commit is large
+    and in one entry with the other's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OpenFiles, "bring_up_to_date", lambda self, keys: None)
+        store = make_store()
+        for object_id in ids[:2]:
+            storage = store.open(object_id)
+            storage.put("turn", b"before")
+            storage.commit(lambda error: None)
+        store.checkpoint()
+        patch.setattr(store._log, "_soon", lambda function: None)
+        side_files = SideFiles(tmp_path / "data" / "hosts" / "0")
+        image = store.path(ids[0]).read_bytes().replace(b"before", b"after!") + bytes(PART_PAGES * PAGE_BYTES)
+        size = len(image) // PAGE_BYTES
+        part = PART_PAGES * PAGE_BYTES
+        images = side_files.write(ids[0].key, 1 << 62, size, lambda number: image[number * part : (number + 1) * part])
+        record = Record(
+            key=ids[0].key,
+            binding="ROOM",
+            commit=1 << 62,
+            previous=0,
+            epoch=store._log.epoch,
+            time_ms=1,
+            size_pages=size,
+            images=images,
+            aside=True,
+        )
+        store._log.append(record, lambda error: None)
+        storage = store.open(ids[1])
+        storage.put("turn", b"after!")
+        storage.commit(lambda error: None)
+        store._log.flush()
+        shutil.copytree(tmp_path / "data", tmp_path / "crashed", ignore=shutil.ignore_patterns("lock"))
+    return tmp_path / "crashed"
+
+
+def test_a_commit_in_a_side_file_is_recovered_like_any_other(
+    with_large: Path, make_store: MakeStore, ids: list[ObjectId]
+) -> None:
+    store = make_store(with_large)
+    store.wait_until_recovered()
+    assert [store.open(object_id).get("turn") for object_id in ids[:2]] == [b"after!"] * 2
+    assert store.path(ids[0]).stat().st_size > PART_PAGES * PAGE_BYTES
+    with store.path(ids[0]).open("rb") as file:
+        assert damaged_pages(store.path(ids[0]), file.fileno()) == []
+
+
+@pytest.mark.parametrize("damage", ["missing", "rotten at its end"])
+def test_a_side_file_that_cannot_be_read_is_the_trouble_of_its_object_alone(
+    with_large: Path, make_store: MakeStore, ids: list[ObjectId], damage: str
+) -> None:
+    path = SideFiles(with_large / "hosts" / "0").path(ids[0].key, 1 << 62)
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+    before = DataDirectory(with_large).object_path("ROOM", ids[0].key).read_bytes()
+    store = make_store(with_large)
+    store.wait_until_recovered()
+    assert store.open(ids[1]).get("turn") == b"after!"
+    with pytest.raises(StorageCorruptError, match=f"object {ids[0].key.hex()} is in quarantine"):
+        store.open(ids[0]).get("turn")
+    assert [case.lost for case in Quarantine(with_large).cases()] == [[1 << 62]]
+    assert store.path(ids[0]).read_bytes() == before
 
 
 def test_a_crash_in_the_middle_of_it_is_recovered_like_any_other(left_behind: Path, ids: list[ObjectId]) -> None:
