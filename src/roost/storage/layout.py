@@ -3,6 +3,7 @@
 DIR/format                                              the format's version
 DIR/hosts/<slot>/lock                                   held (flock) by the process that owns the slot
 DIR/hosts/<slot>/journal-<n>                            the segments of its journal
+DIR/hosts/<slot>/side/                                  the pages of its largest commits
 DIR/objects/<binding>/<2 hex digits>/<64>.sqlite        one file per object
 DIR/restores/                                           objects that go back to an earlier commit when they next begin
 DIR/upgrade.lock                                        held (flock) while the directory is brought to this format
