@@ -280,7 +280,7 @@ def _candidates(parent: int) -> list[int]:
     """The children as the kernel lists them; every process, where it does not."""
     if not Path(f"/proc/{parent}/task/{parent}/children").exists():
         return [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]
-    found = []
+    found: list[int] = []
     for children in Path(f"/proc/{parent}/task").glob("*/children"):
         with suppress(OSError):  # that thread has just ended, and whom it started is another's child
             found += map(int, children.read_text().split())
