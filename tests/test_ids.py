@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roost.errors import InvalidArgumentError, LimitExceededError, WrongTypeError
-from roost.ids import IdSpace, ObjectId
+from roost.ids import IdSpace, ObjectId, typed
 
 ROOMS = IdSpace("ROOM", "Room")
 CHATS = IdSpace("CHAT", "Chat")
@@ -14,6 +14,12 @@ CHATS = IdSpace("CHAT", "Chat")
 def test_the_same_name_gives_the_same_id_in_every_process() -> None:
     assert str(ROOMS.from_name("lobby")) == str(IdSpace("ROOM", "Room").from_name("lobby"))
     assert str(ROOMS.from_name("lobby")) == "5f7a3b078b1477accd546d031b798791a86e22d910355ea4c5be5435089f63f7"
+
+
+def test_errors_name_an_object_as_people_type_it() -> None:
+    lobby = ROOMS.from_name("lobby")
+    assert typed(lobby) == "ROOM:lobby"
+    assert typed(ROOMS.from_string(str(lobby))) == f"ROOM {lobby}"
 
 
 def test_another_name_or_class_gives_another_id() -> None:

@@ -65,6 +65,12 @@ class ObjectId:
         return hash(self._key)
 
 
+def typed(object_id: ObjectId) -> str:
+    """An object as people write it at a terminal: `ROOM:lobby`; without a name, its class and its digits."""
+    name = object_id.name
+    return f"{object_id.binding} {object_id}" if name is None else f"{object_id.binding}:{name}"
+
+
 class IdSpace:
     """Makes and checks the ids of one namespace. `unique_key` must never change: it is part of every id."""
 

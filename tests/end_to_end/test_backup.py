@@ -213,6 +213,11 @@ async def test_export_and_import_while_it_serves(tmp_path: Path) -> None:
         status, _, err = await command("import", "COUNTER:b", tmp_path / "a.sqlite", "--data", data)
         assert status == 2
         assert "--replace" in err
+        assert "COUNTER:b holds something already" in err
+        status, _, err = await command("import", "COUNTRE:c", tmp_path / "a.sqlite", "--data", data)
+        assert status == 2
+        assert "no class bound as COUNTRE; its classes are bound as COUNTER" in err
+        assert not list((data / "history" / "imported").iterdir())
         await done("import", "COUNTER:b", tmp_path / "a.sqlite", "--data", data, "--replace")
         assert await roost.get("/", name="b") == {"count": 3, "rows": 3}
         await done("import", "COUNTER:new", tmp_path / "a.sqlite", "--data", data)

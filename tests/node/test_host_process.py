@@ -26,6 +26,7 @@ from roost.link.directory import LocalDirectory
 from roost.node.gateway_process import GatewayProcess
 from roost.node.host_process import HostProcess
 from roost.node.process import ANOTHERS
+from roost.storage.recovery.restores import Restores
 from roost.supervisor.messages import Raised, Sockets, Start
 
 APP = """
@@ -192,6 +193,27 @@ async def test_an_order_about_an_object_ends_its_life_and_takes_it_back(settings
         assert host.obey("end_life", about) is None
         with pytest.raises(InvalidArgumentError, match="does not take the order 'dance'"):
             host.obey("dance", about)
+
+
+async def test_an_import_of_a_class_that_the_app_lacks_is_refused_with_those_it_has(
+    settings: Settings, sockets: Sockets
+) -> None:
+    async with served(settings, sockets) as (host, _, _):
+        ada = IdSpace("CC", "CC").from_name("ada")
+        with pytest.raises(InvalidArgumentError, match="has no class bound as CC; its classes are bound as C"):
+            host.obey("import", {"binding": "CC", "id": str(ada), "commit": 1})
+        assert Restores(Path(settings.data)).pending(ada.key) is None
+        ada = IdSpace("C", "C").from_name("ada")
+        assert host.obey("import", {"binding": "C", "id": str(ada), "commit": 0}) > 0
+
+
+async def test_while_the_app_does_not_import_nothing_is_imported_into_its_objects(
+    settings: Settings, sockets: Sockets
+) -> None:
+    async with served(settings, sockets, Raised("ZeroDivisionError", "division by zero")) as (host, _, _):
+        ada = IdSpace("C", "C").from_name("ada")
+        with pytest.raises(InvalidArgumentError, match="the app does not import"):
+            host.obey("import", {"binding": "C", "id": str(ada), "commit": 0})
 
 
 async def test_an_order_about_an_object_of_another_host_is_left_to_that_one(

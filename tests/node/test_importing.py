@@ -153,7 +153,7 @@ def test_a_backup_has_what_was_imported_while_it_was_taken(data: Path, large: Pa
 
 def test_an_object_that_holds_something_is_replaced_only_when_told_to(data: Path, file: Path, tmp_path: Path) -> None:
     put(data, b"1")
-    with pytest.raises(InvalidArgumentError, match="--replace"):
+    with pytest.raises(InvalidArgumentError, match="ROOM:lobby holds something already; --replace"):
         import_file(data, file)
     assert exported(data, tmp_path, "SELECT value FROM _roost_kv") == [(b"1",)]
     import_file(data, file, replace=True)

@@ -117,7 +117,7 @@ def test_a_bookmark_is_a_str() -> None:
 
 
 def test_the_bookmark_of_another_object_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="is of another object than <ObjectId ROOM 'other'"):
+    with pytest.raises(InvalidArgumentError, match="is of another object than ROOM:other"):
         commit_of(bookmark_of(LOBBY, 1), OTHER)
 
 

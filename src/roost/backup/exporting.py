@@ -19,7 +19,7 @@ from roost.backup.target import DirectoryTarget
 from roost.clock import Clock
 from roost.errors import BackupError, InvalidArgumentError
 from roost.history.live_state import copy_live
-from roost.ids import ObjectId
+from roost.ids import ObjectId, typed
 from roost.storage.files import sync_directory
 from roost.storage.layout import make_private
 from roost.storage.recovery.quarantine import Quarantine
@@ -40,7 +40,7 @@ def export_object(data: Path, object_id: ObjectId, file: Path, *, decode: bool =
         with open(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "r+b") as copy:
             commit = copy_live(data, object_id, copy)
         if commit is None:
-            raise InvalidArgumentError(f"{object_id!r} holds nothing in {data}: it never stored anything")
+            raise InvalidArgumentError(f"{typed(object_id)} holds nothing in {data}: it never stored anything")
         make_plain(unfinished, decode=decode)
         unfinished.rename(file)
         sync_directory(file.absolute().parent)

@@ -18,7 +18,7 @@ from roost.cli.restore import take_back
 from roost.errors import HistoryError, InvalidArgumentError, StorageCorruptError
 from roost.history.examination import Examination, integrity
 from roost.history.object_history import ObjectHistory, Version
-from roost.ids import ObjectId
+from roost.ids import ObjectId, typed
 from roost.storage.layout import make_durably
 from roost.storage.recovery.quarantine import Case, Quarantine
 from roost.storage.sums import remove_sums
@@ -99,8 +99,8 @@ class Repair:
         versions = ObjectHistory(self._data, self._id).versions(1)
         if not versions:
             raise HistoryError(
-                f"{self._id!r} cannot be rebuilt: no history of it is kept. A backup may have it (roost restore-backup"
-                " --object), or SQLite can read what is there (roost repair --as-it-is)"
+                f"{typed(self._id)} cannot be rebuilt: no history of it is kept. A backup may have it"
+                " (roost restore-backup --object), or SQLite can read what is there (roost repair --as-it-is)"
             )
         return versions[-1]
 

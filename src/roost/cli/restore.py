@@ -17,7 +17,7 @@ from roost.cli.options import AppFlag, Data, ObjectName, existing_data
 from roost.clock import SystemClock
 from roost.errors import InvalidArgumentError
 from roost.history.object_history import ObjectHistory
-from roost.ids import ObjectId
+from roost.ids import ObjectId, typed
 from roost.storage.bookmarks import bookmark_of, commit_of
 from roost.storage.recovery.restores import Restores
 from roost.supervisor.control_socket import NotRunningError, order
@@ -62,7 +62,7 @@ def chosen_commit(data: Path, object_id: ObjectId, at: str | None, bookmark: str
         raise InvalidArgumentError("restore takes `--at TIME` or `--bookmark B`")
     history = ObjectHistory(data, object_id)
     if not history.versions(1):
-        raise InvalidArgumentError(f"{object_id!r} has no history: nothing was ever stored, or none is kept of it")
+        raise InvalidArgumentError(f"{typed(object_id)} has no history: nothing was ever stored, or none is kept of it")
     if bookmark is not None:
         commit = commit_of(bookmark, object_id)
         history.check(commit)

@@ -6,7 +6,8 @@
 #      (so that looking up one object reads a few lines, not the whole index), and the footer.
 #  (3) All records of an object lie in its chunks, in the order of its commits. Chunks of several objects may lie in
 #      any order: a writer holds no more than some dozens of megabytes, however large the segment unpacks.
-#  (4) A record whose pages stand elsewhere is the last of its chunk; the object's next chunks are its pages, a part each.
+#  (4) A record whose pages stand elsewhere is the last of its chunk; the object's next chunks are its pages, a part
+#      each.
 #
 #     magic | chunks: compressed records, each behind its length | bindings | chunks: offset length crc |
 #     runs, by key: key binding chunks | first last | first and last ms, crc | footer

@@ -27,7 +27,7 @@ from roost.errors import StorageCorruptError, StorageError
 from roost.history.archive import ArchiveReader
 from roost.history.journal_view import SegmentRecycledError, live_records, live_segments
 from roost.history.shelf import Shelf
-from roost.ids import ObjectId
+from roost.ids import ObjectId, typed
 from roost.storage.database import said_pages
 from roost.storage.files import Files, read_fully, write_all
 from roost.storage.journal.parted_images import PART_PAGES, PartedImages
@@ -85,7 +85,7 @@ def copy_live(data: Path, object_id: ObjectId, into: IO[bytes]) -> int | None:
             if looks == _LOOKS:
                 raise _damaged(data, object_id, f"is not what was written: {said_pages(copied.damaged)}")
             time.sleep(_PAUSE_SECONDS)
-    raise StorageError(f"{object_id!r} cannot be read: its host uses segments again faster than they are read")
+    raise StorageError(f"{typed(object_id)} cannot be read: its host uses segments again faster than they are read")
 
 
 def _copy_once(data: Path, shelf: Shelf, object_id: ObjectId, into: IO[bytes]) -> _Copied | None:

@@ -29,7 +29,7 @@ from roost.history.base import Base, Based
 from roost.history.journal_view import LiveSegments, SegmentRecycledError, live_slots
 from roost.history.live_state import FileImages, apply
 from roost.history.shelf import Shelf
-from roost.ids import ObjectId
+from roost.ids import ObjectId, typed
 from roost.storage.journal.record import PAGE_BYTES, Record
 from roost.storage.recovery.rewinder import State
 
@@ -189,7 +189,7 @@ class ObjectHistory:
                 except SegmentRecycledError:
                     continue
                 return
-        raise StorageError(f"{self._id!r} cannot be read: its host uses segments again faster than they are read")
+        raise StorageError(f"{typed(self._id)} cannot be read: its host uses segments again faster than they are read")
 
     def _everything(self, done: set[Path], live: list[LiveSegments]) -> Iterator[Record]:
         key = self._id.key
@@ -209,9 +209,11 @@ class ObjectHistory:
             with contextlib.closing(self._walk(start)) as walk:
                 earliest = next((record.time_ms for record, known in walk if known), None)
         if earliest is None:
-            return HistoryError(f"no history of {self._id!r} is kept from which a state of it could be put together")
+            return HistoryError(
+                f"no history of {typed(self._id)} is kept that a state of it could be put together from"
+            )
         since = datetime.datetime.fromtimestamp(earliest / 1000, datetime.UTC).isoformat(timespec="milliseconds")
-        return HistoryError(f"the history of {self._id!r} is kept from {since} on", earliest_ms=earliest)
+        return HistoryError(f"the history of {typed(self._id)} is kept from {since} on", earliest_ms=earliest)
 
 
 def _is_complete(record: Record) -> bool:

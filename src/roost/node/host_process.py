@@ -101,14 +101,17 @@ class HostProcess:
 
     def obey(self, what: str, arguments: dict[str, Any]) -> Any:
         """`restore`: the object's present life ends, and its next one begins with what it held after `commit`; the
-        number of the commit that does it. `end_life`: its present life ends. `retry_alarm`: its `alarm` that was given
+        number of the commit that does it. `import`: the same, of an object that the app must have a class for.
+        `end_life`: its present life ends. `retry_alarm`: its `alarm` that was given
         up rings again."""
         object_id = ObjectId(bytes.fromhex(arguments["id"]), arguments["binding"])
         if not self._owns(object_id.key):
             return ANOTHERS
         assert self._host is not None, "only a host that serves is given orders"
         assert self._store is not None, "its storage was opened before it served"
-        if what == "restore":
+        if what == "import":
+            self._check_class(object_id.binding)
+        if what in ("restore", "import"):
             number = self._store.plan_restore(object_id, arguments["commit"])
             self._host.end_life(object_id, "it goes back to its past")
             begin_restore(self._store, object_id)
@@ -121,6 +124,14 @@ class HostProcess:
             self._host.alarms.retry(object_id, arguments["alarm"])
             return None
         raise InvalidArgumentError(f"a host does not take the order {what!r}")
+
+    def _check_class(self, binding: str) -> None:
+        if self._start.broken:
+            raise InvalidArgumentError("the app does not import, so nobody knows which classes it has; try again then")
+        bindings = sorted(self._app.classes)
+        if binding not in bindings:
+            known = f"its classes are bound as {', '.join(bindings)}" if bindings else "it has no classes at all"
+            raise InvalidArgumentError(f"the app that serves has no class bound as {binding}; {known}")
 
     def report(self) -> HostReport:
         assert self._host is not None, "only a host that serves is asked"

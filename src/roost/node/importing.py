@@ -23,7 +23,7 @@ from roost.history.keeper import HistoryKeeper
 from roost.history.live_state import copy_live
 from roost.history.rewinder import HistoryRewinder
 from roost.history.shelf import Shelf
-from roost.ids import ObjectId
+from roost.ids import ObjectId, typed
 from roost.limits import Limits
 from roost.link.directory import LocalDirectory
 from roost.storage.files import sync_directory
@@ -41,13 +41,13 @@ def import_object(
 ) -> None:
     """Let the object hold what the file holds, whether a roost serves it or not.
 
-    Raises InvalidArgumentError when the object holds something and `replace` is false, or the file cannot be imported;
-    StorageError when the object cannot be written.
+    Raises InvalidArgumentError when the object holds something and `replace` is false, when the file cannot be
+    imported, or the app that serves has no such class; StorageError when the object cannot be written.
     """
     check_magic(source)  # before anything is made for it
     Layout(data)  # makes it where it is not there
     if not replace and _holds_something(data, object_id):
-        raise InvalidArgumentError(f"{object_id!r} holds something already; --replace puts the file in its place")
+        raise InvalidArgumentError(f"{typed(object_id)} holds something already; --replace puts the file in its place")
     commit = clock.now_ms() << _CLOCK_BITS
     state = Shelf(data).imported(object_id.key, commit)
     with tempfile.TemporaryDirectory(prefix="import-", dir=state.parent) as made:
@@ -66,7 +66,7 @@ def import_object(
 def _begin_anew(data: Path, object_id: ObjectId, commit: int, limits: Limits, clock: Clock) -> None:
     arguments = {"id": object_id.to_string(), "binding": object_id.binding, "commit": commit}
     try:
-        asyncio.run(order(data, "restore", arguments))
+        asyncio.run(order(data, "import", arguments))
     except NotRunningError:
         with contextlib.closing(claim(data)) as directory:  # raises when a roost runs that does not answer
             _restore_here(directory, object_id, commit, limits, clock)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from roost.errors import HistoryError, InvalidArgumentError, InvalidStateError, WrongTypeError
-from roost.ids import ObjectId
+from roost.ids import ObjectId, typed
 from roost.storage.gate import Gate
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.recovery.rewinder import Rewinder
@@ -49,7 +49,7 @@ def commit_of(bookmark: object, object_id: ObjectId) -> int:
     if int(form, 16) != _FORMAT:
         raise InvalidArgumentError(f"the bookmark {bookmark} has form {int(form, 16)}; this roost knows form {_FORMAT}")
     if bytes.fromhex(key) != object_id.key[:_KEY_BYTES]:
-        raise InvalidArgumentError(f"the bookmark {bookmark} is of another object than {object_id!r}")
+        raise InvalidArgumentError(f"the bookmark {bookmark} is of another object than {typed(object_id)}")
     return int(high + low, 16)
 
 
