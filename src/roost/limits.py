@@ -97,6 +97,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     response_seconds_max: float = 900.0  # from a request's end to the first byte of the answer
     socket_away_bytes_max: int = 16 * 1024  # of messages held per socket while its host is away; then it is not read
     socket_send_bytes_max: int = 4 * 1024 * 1024  # queued for a client that does not read; beyond it: 1013
+    cork_seconds_max: float = 0.001  # a broadcast waits for others that their object is busy with; 0: never
     close_seconds_max: float = 10.0  # for the client's half of the closing handshake
     ping_seconds: float = 30.0  # of silence, before the gateway pings
     pong_seconds_max: float = 30.0  # for anything to come back; then 1006

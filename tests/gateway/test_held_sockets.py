@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from tests.gateway.fake_clock import FakeClock
 
+from roost.gateway.coding import PLAIN, Coding
 from roost.gateway.cork import Cork
 from roost.gateway.framing import encode_message
 from roost.gateway.held_sockets import ClientSocket, HeldSockets
+from roost.gateway.shared_batch import SharedBatch
 from roost.link import frames
 from roost.link.frames import Message, ObjectRef, SocketGrant
 
@@ -17,23 +19,37 @@ KEY = b"k" * 32
 
 
 class FakeConnection:
-    """What a held connection is to the registry."""
+    """What a held connection is to the registry and the cork."""
 
-    def __init__(self) -> None:
+    def __init__(self, cork: Cork) -> None:
         self.pending: list[bytes] = []
+        self.batch: SharedBatch | None = None
+        self.coding: Coding = PLAIN
         self.is_open = True
         self.closed_with: tuple[int | None, str] | None = None
+        self.writes: list[bytes] = []
+        self._cork = cork
+
+    @property
+    def sent(self) -> bytes:
+        self._cork.flush()
+        return b"".join(self.writes)
 
     def write(self, frame: bytes) -> None:
         if self.is_open:
-            self.pending.append(frame)
+            self._cork.write(self, frame)
 
     def close(self, code: int | None, reason: str = "") -> None:
         self.is_open = False
         self.closed_with = (code, reason)
 
     def flush(self) -> None:
-        pass
+        data = b"".join(self.pending)
+        self.pending.clear()
+        self.write_joined(data, 1)
+
+    def write_joined(self, data: bytes, count: int) -> None:
+        self.writes.append(data)
 
 
 class FakeOwner:
@@ -59,7 +75,8 @@ class FakeOwner:
 class Registry:
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.sockets = HeldSockets(7, self.clock, Cork(asyncio.get_running_loop()))
+        self.cork = Cork(asyncio.get_running_loop(), self.clock, 0.001)
+        self.sockets = HeldSockets(7, self.clock, self.cork)
         self.owner = FakeOwner()
 
     def add(
@@ -71,7 +88,7 @@ class Registry:
         join: bool = True,
     ) -> tuple[ClientSocket, FakeConnection]:
         grant = SocketGrant(0, 1, 1, ObjectRef("R", key, None), tags, hibernating, None, auto_response)
-        socket, connection = self.sockets.add(grant, "", self.owner), FakeConnection()
+        socket, connection = self.sockets.add(grant, "", self.owner), FakeConnection(self.cork)
         socket.connection = connection  # type: ignore[assignment]
         if join:
             self.sockets.join(frames.Joined(socket.number))
@@ -101,13 +118,14 @@ async def test_a_message_to_some_sockets(registry: Registry) -> None:
     (a, at_a), (_, at_b), (c, at_c) = registry.add(), registry.add(), registry.add()
     registry.sockets.send(frames.Send([a.number, c.number, 12345], "x"))
     registry.sockets.send(frames.Send([c.number], b"y"))
-    assert (at_a.pending, at_b.pending, at_c.pending) == ([X], [], [X, encode_message(b"y")])
+    assert (at_a.sent, at_b.sent, at_c.sent) == (X, b"", X + encode_message(b"y"))
 
 
 async def test_a_broadcast_is_encoded_once(registry: Registry) -> None:
     members = [registry.add()[1] for _ in range(5)]
     registry.tagged(None)
-    assert len({id(connection.pending[0]) for connection in members}) == 1
+    registry.cork.flush()
+    assert len({id(connection.writes[0]) for connection in members}) == 1
 
 
 async def test_a_broadcast_by_tag_with_exceptions(registry: Registry) -> None:
@@ -116,7 +134,7 @@ async def test_a_broadcast_by_tag_with_exceptions(registry: Registry) -> None:
     registry.tagged("blue")
     registry.tagged(None, a.number)
     registry.tagged("none")
-    assert (len(at_a.pending), len(at_b.pending), len(at_c.pending)) == (1, 3, 2)
+    assert (at_a.sent, at_b.sent, at_c.sent) == (X, X * 3, X * 2)
 
 
 async def test_a_broadcast_reaches_only_hibernating_sockets_of_its_object(registry: Registry) -> None:
@@ -126,7 +144,7 @@ async def test_a_broadcast_reaches_only_hibernating_sockets_of_its_object(regist
     registry.tagged(None)
     registry.tagged("red")
     registry.tagged("red", key=b"3" * 32)
-    assert (active.pending, other.pending, member.pending) == ([], [], [X, X])
+    assert (active.sent, other.sent, member.sent) == (b"", b"", X + X)
 
 
 async def test_nothing_is_sent_on_a_socket_that_is_closing(registry: Registry) -> None:
@@ -137,7 +155,7 @@ async def test_nothing_is_sent_on_a_socket_that_is_closing(registry: Registry) -
     registry.sockets.send(frames.Send([socket.number, 1], "x"))
     registry.sockets.send(frames.Send([socket.number], "x"))
     assert connection.closed_with == (4000, "bye")
-    assert connection.pending == []
+    assert connection.sent == b""
 
 
 async def test_a_socket_that_is_gone_is_forgotten(registry: Registry) -> None:
@@ -150,7 +168,7 @@ async def test_a_socket_that_is_gone_is_forgotten(registry: Registry) -> None:
     registry.sockets.send(frames.Send([socket.number], "x"))
     registry.sockets.close_socket(frames.CloseSocket(socket.number, 1000, ""))
     registry.sockets.attach(frames.Attach(socket.number, b"x"))
-    assert (connection.pending, connection.closed_with) == ([], None)
+    assert (connection.sent, connection.closed_with) == (b"", None)
     assert (told, registry.sockets._groups) == ([0], {})
 
 
@@ -158,7 +176,7 @@ class TestAutomaticResponses:
     async def test_an_equal_text_is_answered_here_and_told(self, registry: Registry) -> None:
         socket, connection = registry.add(auto_response=("ping", "pong"))
         socket.on_message("ping", 4)
-        assert connection.pending == [encode_message("pong")]
+        assert connection.sent == encode_message("pong")
         assert registry.owner.told == [(socket.number, "auto", registry.clock.now_ms())]
         assert socket.rolled(1).auto_response_ms == registry.clock.now_ms()
 
@@ -166,7 +184,7 @@ class TestAutomaticResponses:
     async def test_anything_else_goes_to_the_object(self, registry: Registry, data: Message) -> None:
         socket, connection = registry.add(auto_response=("ping", "pong"))
         socket.on_message(data, len(data))
-        assert connection.pending == []
+        assert connection.sent == b""
         assert registry.owner.told == [(socket.number, data)]
 
     async def test_the_answer_is_in_order_with_what_the_object_sends(self, registry: Registry) -> None:
@@ -174,7 +192,7 @@ class TestAutomaticResponses:
         registry.sockets.send(frames.Send([socket.number], "x"))
         socket.on_message("ping", 4)
         registry.tagged(None)
-        assert connection.pending == [X, encode_message("pong"), X]
+        assert connection.sent == X + encode_message("pong") + X
 
     async def test_the_pair_is_the_objects_and_can_change_and_end(self, registry: Registry) -> None:
         (first, at_first), (second, at_second) = registry.add(), registry.add()
@@ -183,7 +201,7 @@ class TestAutomaticResponses:
         second.on_message("a", 1)
         registry.sockets.auto_respond(frames.AutoRespond(KEY, None))
         first.on_message("a", 1)
-        assert at_first.pending == at_second.pending == [encode_message("b")]
+        assert at_first.sent == at_second.sent == encode_message("b")
         assert registry.owner.told[-1] == (first.number, "a")
         registry.sockets.auto_respond(frames.AutoRespond(b"unknown", ("a", "b")))
 
@@ -206,11 +224,11 @@ class TestBeforeJoining:
         late, at_late = registry.add("red", join=False)
         registry.tagged(None)
         registry.tagged("red")
-        assert at_late.pending == []
+        assert at_late.sent == b""
         registry.sockets.join(frames.Joined(late.number))
         registry.sockets.join(frames.Joined(late.number))
         registry.tagged("red")
-        assert at_late.pending == [X]
+        assert at_late.sent == X
         registry.sockets.join(frames.Joined(12345))
 
     async def test_everything_else_works(self, registry: Registry) -> None:
@@ -219,7 +237,7 @@ class TestBeforeJoining:
         registry.sockets.auto_respond(frames.AutoRespond(KEY, ("hi", "ho")))
         late.on_message("hi", 2)
         late.on_message("for the object", 14)
-        assert at_late.pending == [X, encode_message("ho")]
+        assert at_late.sent == X + encode_message("ho")
         assert registry.owner.told[-1] == (late.number, "for the object")
         registry.sockets.close_socket(frames.CloseSocket(late.number, 4000, "bye"))
         assert at_late.closed_with == (4000, "bye")
@@ -229,7 +247,7 @@ class TestBeforeJoining:
         registry.sockets.close_socket(frames.CloseSocket(late.number, 4000, "bye"))
         registry.sockets.join(frames.Joined(late.number))
         registry.tagged("red")
-        assert at_late.pending == []
+        assert at_late.sent == b""
         late.on_closed(4000, "bye", True)
         assert registry.sockets._groups == {}
 
@@ -237,7 +255,7 @@ class TestBeforeJoining:
         late, at_late = registry.add("red", join=False)
         assert late.rolled(1).opening == (1, 1), "the host and the grant of `add`"
         registry.tagged(None)
-        assert at_late.pending == []
+        assert at_late.sent == b""
         assert late.rolled(2).opening is None
         registry.tagged(None)
-        assert at_late.pending == [X]
+        assert at_late.sent == X

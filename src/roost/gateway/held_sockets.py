@@ -18,6 +18,7 @@ from roost.clock import Clock
 from roost.gateway.cork import Cork
 from roost.gateway.flow import Account
 from roost.gateway.framing import encode_message
+from roost.gateway.shared_batch import Member, SharedBatch
 from roost.gateway.socket_owner import SocketOwner
 from roost.gateway.websocket import HeldConnection
 from roost.link import frames
@@ -29,13 +30,14 @@ SERVICE_RESTART = 1012
 class ObjectSockets:
     """The hibernating sockets of one object."""
 
-    __slots__ = ("auto_frame", "auto_request", "auto_response", "by_tag", "count", "key", "open")
+    __slots__ = ("auto_frame", "auto_request", "auto_response", "batch", "by_tag", "count", "key", "open")
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, cork: Cork) -> None:
         self.key = key
-        self.open: dict[ClientSocket, None] = {}
-        """Those that have joined, in that order; those that are closing are not among them."""
-        self.by_tag: dict[str, dict[ClientSocket, None]] = {}
+        self.batch = SharedBatch(cork)
+        self.open: dict[Member, None] = {}
+        """The connections that have joined, in that order; those that are closing are not among them."""
+        self.by_tag: dict[str, dict[Member, None]] = {}
         self.count = 0
         """With those that have not joined, and those that are closing."""
         self.auto_response: tuple[str, str] | None = None
@@ -47,24 +49,23 @@ class ObjectSockets:
         self.auto_request = None if pair is None else pair[0]
         self.auto_frame = b"" if pair is None else encode_message(pair[1])
 
-    def add(self, socket: ClientSocket) -> None:
-        self.open[socket] = None
-        for tag in socket.tags:
-            self.by_tag.setdefault(tag, {})[socket] = None
+    def add(self, connection: HeldConnection, tags: tuple[str, ...]) -> None:
+        self.batch.joins(connection)
+        connection.batch = self.batch
+        self.open[connection] = None
+        for tag in tags:
+            self.by_tag.setdefault(tag, {})[connection] = None
 
-    def discard(self, socket: ClientSocket) -> None:
-        if socket not in self.open:
+    def discard(self, connection: HeldConnection, tags: tuple[str, ...]) -> None:
+        if connection not in self.open:
             return
-        del self.open[socket]
-        for tag in socket.tags:
+        self.batch.leaves(connection)
+        del self.open[connection]
+        for tag in tags:
             tagged = self.by_tag[tag]
-            tagged.pop(socket, None)
+            tagged.pop(connection, None)
             if not tagged:
                 del self.by_tag[tag]
-
-
-_NOBODY = ObjectSockets(b"")
-"""The set of an active socket: it takes part in no broadcast and has no automatic response."""
 
 
 class ClientSocket(Account):
@@ -103,7 +104,7 @@ class ClientSocket(Account):
         self.attachment = grant.attachment
         self.protocol = protocol
         self.auto_response_ms: int | None = None
-        self.group = _NOBODY
+        self.group = sockets.nobody
         self.sockets = sockets
         self.owner = owner
 
@@ -127,12 +128,12 @@ class ClientSocket(Account):
         if not self.joined:
             self.joined = True
             if self.hibernating and self.connection.is_open:
-                self.group.add(self)
+                self.group.add(self.connection, self.tags)
 
     def close(self, code: int | None, reason: str = "") -> None:
         """Begin the closing handshake; nothing more is sent on it."""
-        self.group.discard(self)
-        self.connection.close(code, reason)
+        self.connection.close(code, reason)  # first: what is due to it leaves before its Close frame
+        self.group.discard(self.connection, self.tags)
 
     # -- what its connection tells -------------------------------------------------------------------------------------
 
@@ -170,6 +171,8 @@ class HeldSockets:
     def __init__(self, incarnation: int, clock: Clock, cork: Cork) -> None:
         self.clock = clock
         self.by_number: dict[int, ClientSocket] = {}
+        self.nobody = ObjectSockets(b"", cork)
+        """The set of an active socket: it takes part in no broadcast and has no automatic response."""
         self._groups: dict[bytes, ObjectSockets] = {}
         self._cork = cork
         self.on_removed: Callable[[], None] = lambda: None
@@ -194,9 +197,9 @@ class HeldSockets:
             return
         self.on_removed()
         group = socket.group
-        if group is _NOBODY:
+        if group is self.nobody:
             return
-        group.discard(socket)
+        group.discard(socket.connection, socket.tags)
         group.count -= 1
         if not group.count:
             del self._groups[group.key]
@@ -205,7 +208,7 @@ class HeldSockets:
         key = grant.object.key
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = ObjectSockets(key)
+            group = self._groups[key] = ObjectSockets(key, self._cork)
             group.set_auto_response(grant.auto_response)
         return group
 
@@ -213,26 +216,23 @@ class HeldSockets:
 
     def send(self, frame: frames.Send) -> None:
         by_number = self.by_number
-        encoded = encode_message(frame.data)
         if len(frame.sockets) == 1:
             socket = by_number.get(frame.sockets[0])
-            if socket is not None:
-                socket.connection.write(encoded)
+            if socket is not None and socket.connection.is_open:
+                self._cork.send(socket.connection, frame.data)
             return
         found = [by_number[number].connection for number in frame.sockets if number in by_number]
-        self._cork.write_all([connection for connection in found if connection.is_open], encoded)
+        self._cork.send_all([connection for connection in found if connection.is_open], frame.data)
 
     def send_to_tagged(self, frame: frames.SendToTagged) -> None:
         group = self._groups.get(frame.object)
         if group is None:
             return
-        members = group.open if frame.tag is None else group.by_tag.get(frame.tag, {})
-        excluded = frame.excluded
-        if excluded:
-            connections = [socket.connection for socket in members if socket.number not in excluded]
-        else:
-            connections = [socket.connection for socket in members]
-        self._cork.write_all(connections, encode_message(frame.data))
+        members = group.open if frame.tag is None else group.by_tag.get(frame.tag)
+        if members:
+            by_number = self.by_number
+            left_out = [by_number[number].connection for number in frame.excluded if number in by_number]
+            group.batch.add(members, frame.data, left_out)
 
     def join(self, frame: frames.Joined) -> None:
         socket = self.by_number.get(frame.socket)

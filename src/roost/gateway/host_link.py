@@ -204,6 +204,7 @@ class HostLink:
             self._ledger.forget_handed_over(socket)
         ended: list[ClientSocket] = []
         for socket in list(self._owned):
+            socket.group.batch.forget()
             unfinished = socket.handed_over > 0
             self._ledger.forget_handed_over(socket)
             if not socket.hibernating:
@@ -241,6 +242,7 @@ class HostLink:
             self._tell_answered()
         if self.state is State.UP:
             self._connection.send(frame)  # type: ignore[union-attr]  # there is one while UP
+            socket.group.batch.unfinished += 1
         elif socket not in self._owned:
             return  # an active socket whose host is gone; its Close frame is on the way
         else:
@@ -299,6 +301,7 @@ class HostLink:
             if socket is None:
                 continue
             give(socket)
+            socket.group.batch.finished()
             if self._departed and not socket.costs:
                 self._departed.pop(number, None)
             if self._finishing and not socket.costs and socket in self._finishing:

@@ -49,7 +49,7 @@ class HostLinks:
         gateway: int = 0,
     ) -> None:
         self.incarnation = secrets.randbits(31)
-        self.cork = Cork(asyncio.get_running_loop())
+        self.cork = Cork(asyncio.get_running_loop(), clock, limits.cork_seconds_max)
         self.sockets = HeldSockets(self.incarnation, clock, self.cork)
         self._hello = Hello(VERSION, "gateway", gateway, self.incarnation)
         self._connect = connect

@@ -23,11 +23,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from roost.gateway.coding import PLAIN, Coding
 from roost.gateway.cork import Cork
 from roost.gateway.deadlines import Deadlines
 from roost.gateway.framing import PING, PONG, encode_close, encode_control
 from roost.gateway.lingering import Lingerers
 from roost.gateway.message_reader import MessageReader
+from roost.gateway.shared_batch import SharedBatch
 from roost.gateway.vital_signs import is_there
 from roost.held_socket import CLOSED, CLOSING, OPEN
 from roost.limits import Limits
@@ -105,6 +107,8 @@ class HeldConnection:
         "_reading",
         "_shared",
         "_transport",
+        "batch",
+        "coding",
         "deadline_slot",
         "pending",
         "state",
@@ -112,7 +116,9 @@ class HeldConnection:
 
     def __init__(self, transport: asyncio.Transport, shared: Shared, keeper: Keeper, *, behind: bool = False) -> None:
         self.state = OPEN
+        self.coding: Coding = PLAIN
         self.pending: list[bytes] = []
+        self.batch: SharedBatch | None = None
         self.deadline_slot = 0
         self._transport = transport
         self._shared = shared
@@ -193,17 +199,21 @@ class HeldConnection:
 
     def flush(self) -> None:
         """Called by the cork."""
-        pending = self.pending
-        data = pending[0] if len(pending) == 1 else b"".join(pending)
+        pending, count = self.pending, len(self.pending)
+        data = pending[0] if count == 1 else b"".join(pending)
+        pending.clear()
+        self.write_joined(data, count)
+
+    def write_joined(self, data: bytes, count: int) -> None:
+        """Write so many frames, joined; called by the cork when nothing is pending."""
         if self._behind:
             waiting = self._transport.get_write_buffer_size()
             if waiting and self._is_over(waiting + len(data)):
                 self._overflow()
                 return
         self._transport.write(data)
-        if self._behind and len(pending) > 1 and self._is_over(self._transport.get_write_buffer_size()):
+        if self._behind and count > 1 and self._is_over(self._transport.get_write_buffer_size()):
             self._overflow()
-        pending.clear()
 
     def _is_over(self, size: int) -> bool:
         return size > self._shared.limits.socket_send_bytes_max
