@@ -275,7 +275,7 @@ class Histories(RuleBasedStateMachine):
         copy = self.base / str(self.lives)
         shutil.copytree(self.directory, copy, ignore=shutil.ignore_patterns("lock"))
         possible = [list(room.possible) for room in self.rooms]
-        durable = self.store._log._durable  # type: ignore[attr-defined]
+        durable = self.store._log._pen.durable  # type: ignore[attr-defined]
         self.abandon()
         self.damage(copy, durable)
         self.open(copy, [{} for _ in IDS])

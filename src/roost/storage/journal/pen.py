@@ -35,7 +35,8 @@ class Pen:
         self._on_rolled = on_rolled
         self.sync_seconds = 0.0
         """How long the last fdatasync took."""
-        self._durable = 0
+        self.durable = 0
+        """The position behind the last entry that is durable."""
         self._unerased = False
         """Whether something that failed may still stand where the next entry goes."""
         self._tables = TableMaker()
@@ -77,11 +78,11 @@ class Pen:
         if size > self._segments.current.room:
             self._roll(size)
         segment = self._segments.current
-        entry, chain = segment.pack(packed, self._durable, tables)
+        entry, chain = segment.pack(packed, self.durable, tables)
         self._write_out(entry)
         self._tables.wrote(segment.sequence, segment.end, len(entry), tables)
         segment.end, segment.chain = segment.end + len(entry), chain
-        self._durable = position(segment.sequence, segment.end)
+        self.durable = position(segment.sequence, segment.end)
         self._segments.pin(batch.commits)
         self._prepare_ahead()
 
