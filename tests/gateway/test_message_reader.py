@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from tests.gateway.raw_client import BINARY, PING, PONG, TEXT, close_frame, frame
 
+from roost.gateway.coding import PLAIN, Coding
+from roost.gateway.fragments import Allowance
 from roost.gateway.message_reader import MessageReader
 
 
@@ -13,6 +15,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.heard: list[tuple[Any, ...]] = []
+        self.coding: Coding = PLAIN
 
     def on_message(self, data: str | bytes, size: int) -> None:
         self.heard.append(("message", data, size))
@@ -49,7 +52,7 @@ async def heard() -> Heard:
 
 @pytest.fixture
 async def reader(heard: Heard) -> MessageReader:
-    return MessageReader(heard, 1_000)
+    return MessageReader(heard, 1_000, Allowance(1_000))
 
 
 async def test_everything_is_told_in_the_order_in_which_it_was_sent(heard: Heard, reader: MessageReader) -> None:
@@ -109,7 +112,7 @@ class Raising(Heard):
 
 async def test_a_listener_that_raises_ends_as_a_breach_of_ours() -> None:
     heard = Raising()
-    MessageReader(heard, 1_000).feed(frame(TEXT, b"1"))
+    MessageReader(heard, 1_000, Allowance(1_000)).feed(frame(TEXT, b"1"))
     assert heard.heard == [("breach", 1011)]
 
 
@@ -118,3 +121,56 @@ async def test_its_protocol_tells_of_the_transport(heard: Heard, reader: Message
     reader.protocol.resume_writing()
     reader.protocol.connection_lost(None)
     assert heard.heard == [("pause",), ("resume",), ("lost",)]
+
+
+class TestFramesThatAreNotWhole:
+    """What cannot become right any more is told while it comes."""
+
+    LONG = 200
+
+    @pytest.mark.parametrize(
+        ("before", "bad", "seen", "code"),
+        [
+            (b"", frame(TEXT, b"\xff" + b"x" * LONG), 9, 1007),
+            (frame(TEXT, b"\xe2", fin=False), frame(0, b"x" * LONG), 9, 1007),
+            (b"", frame(0, b"x" * LONG), 8, 1002),
+            (frame(TEXT, b"a", fin=False), frame(TEXT, b"x" * LONG), 8, 1002),
+            (b"", frame(BINARY, b"x" * LONG, rsv=2), 8, 1002),
+            (b"", frame(BINARY, b"x" * LONG, rsv=4), 8, 1002),
+            (b"", frame(PING, b"x" * 100, rsv=1), 6, 1002),
+            (frame(BINARY, b"x" * 900, fin=False), frame(0, b"x" * LONG), 8, 1009),
+            (b"", frame(3), 2, 1002),
+        ],
+    )
+    async def test_a_breach_is_told_with_the_byte_that_makes_it(
+        self, heard: Heard, reader: MessageReader, before: bytes, bad: bytes, seen: int, code: int
+    ) -> None:
+        reader.feed(before)
+        for at in range(len(bad)):
+            assert (("breach", code) in heard.heard) == (at >= seen), at
+            reader.feed(bad[at : at + 1])
+
+    async def test_a_text_is_decoded_on_from_the_frame_before(self, heard: Heard, reader: MessageReader) -> None:
+        smile = "😀".encode()
+        for byte in frame(TEXT, smile[:2], fin=False) + frame(PING) + frame(0, smile[2:] + smile[:1], fin=False):
+            reader.feed(bytes([byte]))
+        reader.feed(frame(0, smile[1:]))
+        assert [told for told in heard.heard if told[0] == "message"] == [("message", "😀😀", 8)]
+
+    @pytest.mark.parametrize("opcode", [TEXT, BINARY])
+    async def test_many_large_messages_are_read_whole(self, heard: Heard, opcode: int) -> None:
+        reader = MessageReader(heard, 1 << 20, Allowance(0))
+        reader.feed(b"".join(frame(opcode, b"%d" % n * 100_000) for n in range(10)))
+        told = [told[1] for told in heard.heard if told[0] == "message"]
+        assert told == [(str(n) if opcode == TEXT else b"%d" % n) * 100_000 for n in range(10)]
+        assert reader.between_frames
+
+    async def test_each_read_of_a_message_is_told_as_a_sign_of_life(self, heard: Heard, reader: MessageReader) -> None:
+        for kind in (TEXT, BINARY):
+            data = frame(kind, b"x" * 300)
+            for at in range(0, 300, 50):
+                reader.feed(data[at : at + 50])
+            assert heard.heard == [("part",)] * 6
+            reader.feed(data[300:])
+            assert heard.heard.pop()[0] == "message"
+            heard.heard.clear()

@@ -14,6 +14,8 @@ class Listener(WSListener):
     def __init__(self) -> None:
         self.heard: list[Any] = []
         self.tail_bytes = 0
+        self.passing_bytes = 0
+        self.reads: list[tuple[int, bytes]] = []
         self.breach: tuple[int, str] | None = None
 
     def on_ws_frame(self, _: Any, frame: WSFrame) -> None:
@@ -22,7 +24,11 @@ class Listener(WSListener):
             raise RuntimeError("the listener fails")
         self.heard.append(frame.get_payload_as_bytes())
 
-    def on_read(self) -> None:
+    def on_passed(self) -> None:
+        self.heard.append("passed")
+
+    def on_read(self, before: int, data: bytes) -> None:
+        self.reads.append((before, data))
         if self.breach is not None:
             self.heard.append(self.breach[0])
 
@@ -72,6 +78,24 @@ async def test_it_counts_what_belongs_to_no_frame_yet(reader: tuple[Any, Listene
         assert reader[1].tail_bytes == (size if size < 7 else size - 7 if size < len(data) else 0)
     feed(reader[0], data + data[:3])
     assert reader[1].tail_bytes == 3
+
+
+async def test_it_shows_what_was_read_of_a_frame_that_is_not_whole(reader: tuple[Any, Listener]) -> None:
+    first, second = frame(TEXT, b"1"), frame(TEXT, b"x" * 50)
+    feed(reader[0], first + second[:10])
+    feed(reader[0], second[10:20])
+    feed(reader[0], second[20:] + first)
+    assert reader[1].reads == [(0, first + second[:10]), (10, second[10:20])]
+
+
+async def test_bytes_that_pass_are_not_shown(reader: tuple[Any, Listener]) -> None:
+    data = frame(TEXT, b"x" * 50)
+    feed(reader[0], data[:20])
+    reader[1].passing_bytes = 36
+    feed(reader[0], data[20:40])
+    feed(reader[0], data[40:] + data[:9])
+    assert reader[1].heard == ["passed", b"x" * 50]
+    assert reader[1].reads == [(0, data[:20]), (40, data[40:] + data[:9])]
 
 
 async def test_a_breach_is_told_after_the_good_frames_before_it(reader: tuple[Any, Listener]) -> None:

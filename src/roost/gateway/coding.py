@@ -1,10 +1,11 @@
-"""How messages to one client are coded: plainly, or with an extension that was agreed on at the handshake."""
+"""How messages to and from one client are coded: plainly, or with an extension that was agreed on at the handshake."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from roost.gateway.framing import encode_message
+from roost.gateway.inflating import Inflater
 from roost.link.frames import Message
 
 
@@ -18,6 +19,12 @@ class Coding(Protocol):
     def encode(self, message: Message) -> bytes:
         """The frame of a message. Of a coding that is not shared the client must get exactly these frames, in order."""
 
+    def inflater(self) -> Inflater | None:
+        """For a compressed message that begins; None where no compression was agreed on."""
+
+    def close(self) -> None:
+        """The client is gone."""
+
 
 class PlainCoding:
     """Without any extension."""
@@ -27,6 +34,12 @@ class PlainCoding:
 
     def encode(self, message: Message) -> bytes:
         return encode_message(message)
+
+    def inflater(self) -> None:
+        return None
+
+    def close(self) -> None:
+        pass
 
 
 PLAIN = PlainCoding()

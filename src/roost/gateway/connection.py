@@ -14,6 +14,7 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
+from roost.gateway.coding import PLAIN
 from roost.gateway.exchange import Exchange, Lines
 from roost.gateway.handshake import Offer, encode_acceptance, read_offer
 from roost.gateway.held_sockets import SERVICE_RESTART
@@ -291,14 +292,15 @@ class ClientConnection(asyncio.Protocol):
         received = self._reader.take_rest()
         transport, gateway = self._transport, self._gateway
         self._leave()
-        transport.write(encode_acceptance(offer, headers, gateway.date()))
+        extensions, coding = gateway.shared.deflate.agree(offer.extensions) or ("", PLAIN)
+        transport.write(encode_acceptance(offer, headers, gateway.date(), extensions))
         if link is None:
-            gone = HeldConnection(transport, gateway.shared, Nobody(), behind=not self._writable)
+            gone = HeldConnection(transport, gateway.shared, Nobody(), coding=coding, behind=not self._writable)
             gone.start(received)
             gone.close(SERVICE_RESTART, "service restart")
             return
         socket = link.open_socket(grant, protocol)
-        socket.connection = HeldConnection(transport, gateway.shared, socket, behind=not self._writable)
+        socket.connection = HeldConnection(transport, gateway.shared, socket, coding=coding, behind=not self._writable)
         socket.connection.start(received)
 
     # -- the end -------------------------------------------------------------------------------------------------------

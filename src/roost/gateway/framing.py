@@ -24,6 +24,13 @@ def encode_message(data: Message) -> bytes:
     return head + bytes(data)
 
 
+def encode_frame(opcode: int, payload: bytes, *, deflated: bool = False) -> bytes:
+    """The frame of a whole message; a deflated one says so with the first reserved bit (RFC 7692, section 6)."""
+    size = len(payload)
+    head = _SHORT[opcode][size] if size < 126 else _long_head(opcode, size)
+    return (bytes((head[0] | 0x40,)) + head[1:] if deflated else head) + payload
+
+
 def encode_control(opcode: int, payload: bytes = b"") -> bytes:
     """A Close, Ping or Pong frame; the payload has at most 125 bytes."""
     assert len(payload) <= CONTROL_BYTES_MAX, "the payload of a control frame is at most 125 bytes"

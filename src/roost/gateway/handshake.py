@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from roost.gateway.extensions import Extension, read_extensions
 from roost.gateway.http1 import RequestHead
 from roost.gateway.refusal import Refusal
 from roost.gateway.responses import encode_head, without_ours
@@ -23,6 +24,7 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
 
     key: str
     protocols: tuple[str, ...]
+    extensions: tuple[Extension, ...] = ()
 
 
 def read_offer(head: RequestHead) -> Offer | None:
@@ -39,7 +41,7 @@ def read_offer(head: RequestHead) -> Offer | None:
         raise _refused("a WebSocket handshake has no body")
     if head.values("sec-websocket-version") != ["13"]:
         raise _wrong_version(head)
-    return Offer(_check_key(head.values("sec-websocket-key")), _check_protocols(head))
+    return Offer(_check_key(head.values("sec-websocket-key")), _check_protocols(head), _check_extensions(head))
 
 
 def accept_value(key: str) -> str:
@@ -58,11 +60,13 @@ def chosen_protocol(offer: Offer, headers: list[tuple[str, str]]) -> str:
     return chosen[0]
 
 
-def encode_acceptance(offer: Offer, headers: list[tuple[str, str]], date: str) -> bytes:
-    """The response with status 101. Extensions are not negotiated, so the answer cannot name any."""
+def encode_acceptance(offer: Offer, headers: list[tuple[str, str]], date: str, extensions: str = "") -> bytes:
+    """The response with status 101. Extensions are agreed on here, so the application's answer cannot name any."""
     ours = ("sec-websocket-accept", "sec-websocket-extensions", "content-length", "date")
     passed_on = [line for line in without_ours(headers) if line[0].lower() not in ours]
     switch = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept_value(offer.key))]
+    if extensions:
+        switch.append(("Sec-WebSocket-Extensions", extensions))
     return encode_head(101, [*switch, ("Date", date), *passed_on])
 
 
@@ -84,6 +88,13 @@ def _check_protocols(head: RequestHead) -> tuple[str, ...]:
     if len(set(protocols)) != len(protocols) or not all(_TOKEN.fullmatch(name) for name in protocols):
         raise _refused("Sec-WebSocket-Protocol must be a list of different tokens")
     return protocols
+
+
+def _check_extensions(head: RequestHead) -> tuple[Extension, ...]:
+    try:
+        return read_extensions(head.values("sec-websocket-extensions"))
+    except ValueError as error:
+        raise _refused(f"Sec-WebSocket-Extensions is malformed: {error}") from None
 
 
 def _wrong_version(head: RequestHead) -> Refusal:

@@ -11,25 +11,30 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from typing import Any, Protocol
 
 from picows import WSFrame, WSListener, WSMsgType
 
-from roost.gateway.fragments import Fragments
-from roost.gateway.framing import may_be_received
+from roost.gateway.coding import PLAIN, Coding
+from roost.gateway.fragments import PROTOCOL_ERROR, Allowance, Fragments, UnreadableError, invalid_text
+from roost.gateway.framing import CLOSE, CONTINUATION, TEXT, may_be_received
+from roost.gateway.partial_frame import FrameHead, PartialFrame
 from roost.gateway.picows_reader import feed, make_reader
 from roost.link.frames import Message
 
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 _PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
-
-PROTOCOL_ERROR, INVALID_TEXT, TOO_BIG = 1002, 1007, 1009
+_RSV1 = 4
 
 _ALL, _ONLY_CLOSE, _NOTHING = 0, 1, 2
 
 
 class Listener(Protocol):
     """Whoever is told what a client sent. It may not raise: that would end as a breach with 1011."""
+
+    coding: Coding
+    """What was agreed on with the client."""
 
     def on_message(self, data: Message, size: int) -> None:
         """A whole message, with its size in bytes."""
@@ -58,17 +63,31 @@ class Listener(Protocol):
 class MessageReader(WSListener):
     """Reads what one client sends."""
 
-    __slots__ = ("_fragments", "_heeds", "_message_bytes_max", "breach", "listener", "protocol", "tail_bytes")
+    __slots__ = (
+        "_allowance",
+        "_fragments",
+        "_heeds",
+        "_message_bytes_max",
+        "_partial",
+        "breach",
+        "listener",
+        "passing_bytes",
+        "protocol",
+        "tail_bytes",
+    )
 
-    def __init__(self, listener: Listener, message_bytes_max: int) -> None:
+    def __init__(self, listener: Listener, message_bytes_max: int, allowance: Allowance) -> None:
         self.tail_bytes = 0
         """Of a frame of which not everything has come; kept by `protocol` too."""
+        self.passing_bytes = 0
         self.breach: tuple[int, str] | None = None
         """Code and message. What picows finds is possibly set before the last good frame, and told by `on_read`."""
         self.listener = listener
         """Another may be set while the reader is `between_frames`."""
         self._message_bytes_max = message_bytes_max
+        self._allowance = allowance
         self._fragments: Fragments | None = None
+        self._partial: PartialFrame | None = None
         self._heeds = _ALL
         self.protocol: asyncio.BufferedProtocol = make_reader(self, message_bytes_max)
         """To be set on a transport, which then says `on_lost`, `pause_writing` and `resume_writing` too."""
@@ -81,7 +100,7 @@ class MessageReader(WSListener):
         """Tell nothing any more but a Close frame or a breach."""
         if self._heeds == _ALL:
             self._heeds = _ONLY_CLOSE
-            self._fragments = None
+            self._drop_message()
 
     @property
     def between_frames(self) -> bool:
@@ -96,12 +115,12 @@ class MessageReader(WSListener):
         if self._heeds == _ALL:
             kind = frame.msg_type
             if frame.rsv1 or frame.rsv2 or frame.rsv3:
-                self._fail(PROTOCOL_ERROR, "a reserved bit is set, and no extension was negotiated")
+                self._on_reserved(kind, frame)
             elif kind is _TEXT and frame.fin and self._fragments is None:
                 try:
                     text = frame.get_payload_as_utf8_text()
                 except UnicodeDecodeError:
-                    self._fail(INVALID_TEXT, "a text message is not valid UTF-8")
+                    self._fail(invalid_text())
                     return
                 self.listener.on_message(text, frame.payload_size)
             elif kind is _BINARY and frame.fin and self._fragments is None:
@@ -111,12 +130,24 @@ class MessageReader(WSListener):
         elif self._heeds == _ONLY_CLOSE and frame.msg_type is _CLOSE:
             self._on_close(frame)
 
-    def on_read(self) -> None:
-        """All frames of a read were told, and there is a tail or a breach."""
+    def on_read(self, before: int, data: bytes) -> None:
+        """All frames of a read were told. There is a breach to tell, or a part of a frame to look at."""
         if self.breach is not None:
-            self._fail(*self.breach)
+            self._fail(UnreadableError(*self.breach))
+        elif self._heeds == _ALL:
+            goes_on = before and self.tail_bytes == before + len(data)
+            if self._partial is None or not goes_on:
+                self._partial = PartialFrame(self)
+                data = data[len(data) - self.tail_bytes :]
+            self.listener.on_part()
+            self.passing_bytes = self._partial.add(data)
+
+    def on_passed(self) -> None:
+        """A part of a frame was read that need not be looked at."""
+        self.listener.on_part()
 
     def on_ws_disconnected(self, _: Any) -> None:
+        self._drop_message()
         self.listener.on_lost()
 
     def pause_writing(self) -> None:
@@ -125,7 +156,42 @@ class MessageReader(WSListener):
     def resume_writing(self) -> None:
         self.listener.resume_writing()
 
+    # -- what the frame tells that comes in ----------------------------------------------------------------------------
+
+    def on_head(self, head: FrameHead) -> codecs.IncrementalDecoder | None:
+        if not self._may_come(head.opcode, head.rsv) or head.opcode >= CLOSE:
+            return None
+        try:
+            if self._fragments is not None:
+                return self._fragments.check(head.length)
+            if head.rsv or head.opcode != TEXT:
+                return None
+            return self._new_message(is_text=True, deflated=False).check(head.length)
+        except UnreadableError as error:
+            self._fail(error)
+            return None
+
+    def on_invalid_text(self) -> None:
+        self._fail(invalid_text())
+
     # -- frames --------------------------------------------------------------------------------------------------------
+
+    def _may_come(self, opcode: int, rsv: int) -> bool:
+        """Whether a frame may begin so, after those before it; a breach, if not."""
+        wrong = ""
+        if rsv & ~_RSV1 or (rsv and (opcode == CONTINUATION or opcode >= CLOSE)):
+            wrong = "a reserved bit is set that may not be set here"
+        elif rsv and self.listener.coding is PLAIN:
+            wrong = "a reserved bit is set, and no extension was negotiated"
+        elif opcode < CLOSE and (opcode == CONTINUATION) != (self._fragments is not None):
+            wrong = "a fragmented message was not finished" if self._fragments else "no message is there to continue"
+        if wrong:
+            self._fail(UnreadableError(PROTOCOL_ERROR, wrong))
+        return not wrong
+
+    def _on_reserved(self, kind: WSMsgType, frame: WSFrame) -> None:
+        if self._may_come(kind.value, frame.rsv1 << 2 | frame.rsv2 << 1 | frame.rsv3):
+            self._add(self._new_message(kind is _TEXT, deflated=True), frame)
 
     def _on_rare(self, kind: WSMsgType, frame: WSFrame) -> None:
         if kind is _PING:
@@ -134,25 +200,23 @@ class MessageReader(WSListener):
             self.listener.on_pong(frame.get_payload_as_bytes())
         elif kind is _CLOSE:
             self._on_close(frame)
-        else:
-            self._on_fragment(kind, frame)
+        elif self._may_come(kind.value, 0):
+            self._add(self._fragments or self._new_message(kind is _TEXT, deflated=False), frame)
 
-    def _on_fragment(self, kind: WSMsgType, frame: WSFrame) -> None:
-        if (kind is _CONTINUATION) != (self._fragments is not None):
-            missing = "a fragmented message was not finished" if self._fragments else "no message is there to continue"
-            self._fail(PROTOCOL_ERROR, missing)
-            return
-        if self._fragments is None:
-            self._fragments = Fragments(kind is _TEXT)
+    def _new_message(self, is_text: bool, *, deflated: bool) -> Fragments:
+        inflater = self.listener.coding.inflater() if deflated else None
+        return Fragments(is_text, self._message_bytes_max, inflater, self._allowance)
+
+    def _add(self, message: Fragments, frame: WSFrame) -> None:
+        """A frame of it has come."""
+        self._fragments = message
         try:
-            self._fragments.add(frame.get_payload_as_bytes(), bool(frame.fin))
-        except UnicodeDecodeError:
-            self._fail(INVALID_TEXT, "a text message is not valid UTF-8")
+            message.add(frame.get_payload_as_bytes(), bool(frame.fin))
+        except UnreadableError as error:
+            self._fail(error)
             return
-        if self._fragments.size > self._message_bytes_max:
-            self._fail(TOO_BIG, f"a message is larger than {self._message_bytes_max} bytes")
-        elif frame.fin:
-            message, self._fragments = self._fragments, None
+        if frame.fin:
+            self._drop_message()
             self.listener.on_message(message.joined(), message.size)
         else:
             self.listener.on_part()
@@ -161,17 +225,24 @@ class MessageReader(WSListener):
         payload = frame.get_payload_as_bytes()
         code = int.from_bytes(payload[:2], "big") if payload else None
         if code is not None and not may_be_received(code):
-            self._fail(PROTOCOL_ERROR, f"a Close frame cannot have the code {code}")
+            self._fail(UnreadableError(PROTOCOL_ERROR, f"a Close frame cannot have the code {code}"))
             return
         self._end()
         self.listener.on_close(code, payload[2:].decode())  # picows has checked it
 
-    def _fail(self, code: int, message: str) -> None:
+    def _fail(self, error: UnreadableError) -> None:
         if self._heeds != _NOTHING:
             self._end()
-            self.breach = (code, message)
-            self.listener.on_breach(code, message)
+            self.breach = (error.code, error.message)
+            self.listener.on_breach(error.code, error.message)
 
     def _end(self) -> None:
         self._heeds = _NOTHING
-        self._fragments = None
+        self._partial = None
+        self._drop_message()
+
+    def _drop_message(self) -> None:
+        """It is whole, or will never be."""
+        if self._fragments is not None:
+            self._fragments.close()
+            self._fragments = None

@@ -34,11 +34,20 @@ class FrameListener(Protocol):
     tail_bytes: int
     """What was read and belongs to no frame that was handed over; `on_ws_frame` sets it to the frame's `tail_size`."""
 
+    passing_bytes: int
+    """So many bytes of the frame that comes in need not be seen by `on_read`."""
+
     breach: tuple[int, str] | None
     """Set when the client broke the protocol: the code and what was wrong."""
 
-    def on_read(self) -> None:
-        """All frames of a read were handed over, and there is a tail or a breach."""
+    def on_read(self, before: int, data: bytes) -> None:
+        """All frames of a read were handed over, and there is a tail, or a breach.
+
+        `before` is what `tail_bytes` was, and `data` what was read.
+        """
+
+    def on_passed(self) -> None:
+        """Some of the passing bytes have come."""
 
 
 class _NoSocket:
@@ -103,20 +112,32 @@ class _Sink:
 class _Reader(WSProtocol):  # type: ignore[misc]  # it is not in picows' type hints
     """picows, with bounded reads, and with an account of what it has read and not handed over."""
 
-    __slots__ = ()
+    __slots__ = ("_buffer",)
 
     listener: Any
+    _buffer: memoryview
 
     def get_buffer(self, size_hint: int) -> memoryview:
         buffer: memoryview = super().get_buffer(size_hint)
-        return buffer if len(buffer) <= READ_BYTES_MAX else buffer[:READ_BYTES_MAX]
+        self._buffer = buffer = buffer if len(buffer) <= READ_BYTES_MAX else buffer[:READ_BYTES_MAX]
+        return buffer
 
     def buffer_updated(self, size: int) -> None:
         listener = self.listener
-        listener.tail_bytes += size
+        if listener.passing_bytes:
+            if size < listener.passing_bytes:
+                listener.passing_bytes -= size
+                listener.tail_bytes += size
+                _buffer_updated(self, size)
+                listener.on_passed()
+                return
+            listener.passing_bytes = 0
+        data = bytes(self._buffer[:size])  # picows unmasks in place, and moves its buffer
+        before = listener.tail_bytes
+        listener.tail_bytes = before + size
         _buffer_updated(self, size)
         if listener.tail_bytes or listener.breach is not None:
-            listener.on_read()
+            listener.on_read(before, data)
 
 
 def make_reader(listener: FrameListener, message_bytes_max: int) -> asyncio.BufferedProtocol:
@@ -142,7 +163,7 @@ def make_reader(listener: FrameListener, message_bytes_max: int) -> asyncio.Buff
         READ_BUFFER_BYTES,
     )
     reader.connection_made(_Sink(listener))
-    reader.get_buffer(-1)[: len(_REQUEST)] = _REQUEST
+    WSProtocol.get_buffer(reader, -1)[: len(_REQUEST)] = _REQUEST
     _buffer_updated(reader, len(_REQUEST))
     protocol: asyncio.BufferedProtocol = reader
     return protocol

@@ -26,6 +26,8 @@ from typing import Protocol
 from roost.gateway.coding import PLAIN, Coding
 from roost.gateway.cork import Cork
 from roost.gateway.deadlines import Deadlines
+from roost.gateway.deflate import Deflate
+from roost.gateway.fragments import Allowance
 from roost.gateway.framing import PING, PONG, encode_close, encode_control
 from roost.gateway.lingering import Lingerers
 from roost.gateway.message_reader import MessageReader
@@ -78,13 +80,25 @@ _NOBODY = Nobody()
 class Shared:
     """What all connections of a gateway have in common."""
 
-    __slots__ = ("close_seconds", "cork", "deadlines", "limits", "lingerers", "ping_slots", "pong_slots")
+    __slots__ = (
+        "allowance",
+        "close_seconds",
+        "cork",
+        "deadlines",
+        "deflate",
+        "limits",
+        "lingerers",
+        "ping_slots",
+        "pong_slots",
+    )
 
     def __init__(self, limits: Limits, cork: Cork, deadlines: Deadlines) -> None:
         self.limits = limits
         self.cork = cork
         self.deadlines = deadlines
         self.lingerers = Lingerers(deadlines, limits.close_seconds_max)
+        self.deflate = Deflate(limits)
+        self.allowance = Allowance(limits.inflated_bytes_max)
         self.close_seconds = limits.close_seconds_max
         self.ping_slots = deadlines.slots(limits.ping_seconds)
         self.pong_slots = deadlines.slots(limits.pong_seconds_max)
@@ -114,9 +128,17 @@ class HeldConnection:
         "state",
     )
 
-    def __init__(self, transport: asyncio.Transport, shared: Shared, keeper: Keeper, *, behind: bool = False) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        shared: Shared,
+        keeper: Keeper,
+        *,
+        coding: Coding = PLAIN,
+        behind: bool = False,
+    ) -> None:
         self.state = OPEN
-        self.coding: Coding = PLAIN
+        self.coding = coding
         self.pending: list[bytes] = []
         self.batch: SharedBatch | None = None
         self.deadline_slot = 0
@@ -341,6 +363,7 @@ class HeldConnection:
             self._tell_closed(*LOST)
 
     def _tell_closed(self, code: int, reason: str, was_clean: bool) -> None:
+        self.coding.close()
         keeper, self._keeper = self._keeper, _NOBODY
         keeper.on_closed(code, reason, was_clean)
 
@@ -359,7 +382,7 @@ class HeldConnection:
     # -- the reader ----------------------------------------------------------------------------------------------------
 
     def _make_reader(self) -> None:
-        self._reader = MessageReader(self, self._shared.limits.message_bytes_max)
+        self._reader = MessageReader(self, self._shared.limits.message_bytes_max, self._shared.allowance)
         self._transport.set_protocol(self._reader.protocol)
 
     def _shrink(self) -> None:
