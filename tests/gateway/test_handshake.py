@@ -54,6 +54,8 @@ def test_other_requests_are_no_handshakes() -> None:
         handshake(sec_websocket_protocol="a, a"),
         handshake(sec_websocket_protocol="a,,b"),
         handshake(sec_websocket_protocol="a b"),
+        handshake(sec_websocket_extensions="a b"),
+        handshake(sec_websocket_extensions="permessage-deflate; ="),
     ],
 )
 def test_a_malformed_handshake_is_400(data: bytes) -> None:
@@ -88,3 +90,22 @@ def test_a_subprotocol_must_have_been_offered() -> None:
     for chosen in ([("Sec-WebSocket-Protocol", "c")], [("Sec-WebSocket-Protocol", "a")] * 2):
         with pytest.raises(ValueError, match="offered: a, b"):
             chosen_protocol(offer, chosen)
+
+
+def test_extensions_are_offered_in_any_number_of_headers() -> None:
+    data = handshake(sec_websocket_extensions="permessage-deflate; client_max_window_bits, other")
+    offer = read_offer(head(data.replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Extensions: third\r\n\r\n")))
+    assert offer is not None
+    assert [(one.name, one.parameters) for one in offer.extensions] == [
+        ("permessage-deflate", (("client_max_window_bits", None),)),
+        ("other", ()),
+        ("third", ()),
+    ]
+
+
+def test_the_answer_names_what_was_agreed_on_and_never_what_the_application_says() -> None:
+    headers = [("Sec-WebSocket-Extensions", "invented")]
+    assert b"xtensions" not in encode_acceptance(Offer(KEY, ()), headers, "now")
+    answer = encode_acceptance(Offer(KEY, ()), headers, "now", "permessage-deflate")
+    assert b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n" in answer
+    assert b"invented" not in answer
