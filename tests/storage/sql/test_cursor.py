@@ -104,6 +104,13 @@ def test_statements_without_rows_have_a_cursor_too(sql: SQL) -> None:
     assert (cursor.column_names, cursor.to_array(), list(cursor), cursor.rows_read) == ([], [], [], 0)
 
 
+def test_each_array_of_a_statement_without_rows_is_a_list_of_its_own(sql: SQL) -> None:
+    for _ in range(2):
+        rows = sql.exec("CREATE TABLE IF NOT EXISTS t (x)").raw().to_array()
+        assert rows == []
+        rows.append((1,))
+
+
 def test_rows_of_a_statement_that_writes_were_read_at_once(sql: SQL) -> None:
     sql.exec("CREATE TABLE t (x)")
     cursor = sql.exec(f"INSERT INTO t {MANY.replace(', x * 2 AS y', '')} RETURNING x", 50)

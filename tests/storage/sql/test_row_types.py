@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from roost.errors import SQLRowError, WrongTypeError
-from roost.storage.sql.row_types import typed_maker
 from roost.storage.sql.sql import SQL
+from roost.storage.sql.typed_rows import TypedRows
 
 
 class Color(enum.Enum):
@@ -132,7 +132,7 @@ def test_a_type_that_no_row_could_give_is_an_error_that_says_so(sql: SQL) -> Non
         id: type
 
     with pytest.raises((WrongTypeError, SQLRowError), match="Odd"):
-        typed_maker(Odd, ("id",))((1,))
+        TypedRows(Odd, ("id",)).of_row((1,))
 
 
 def test_raw_rows_are_never_converted(sql: SQL) -> None:

@@ -52,6 +52,19 @@ class Owner(Protocol):
         """The error to raise when SQLite refused to go on."""
 
 
+class Shape(Protocol):
+    """What rows are made to be."""
+
+    def of_row(self, row: Row, /) -> Any:
+        """One row."""
+
+    def of_rows(self, rows: list[Row], /) -> list[Any]:
+        """Some rows, at less cost."""
+
+    def maker(self) -> Callable[[Row], Any]:
+        """What to call for each row of many."""
+
+
 class Cursor(Generic[R_co]):
     """The rows of a query: dicts, or instances of the `row_type`. Iterate over it, or use `one()` or `to_array()`.
 
@@ -68,13 +81,11 @@ class Cursor(Generic[R_co]):
     _rest: apsw.Cursor | None = None
     """While SQLite may have more rows."""
 
-    def __init__(
-        self, owner: Owner, guard: Guard, plan: Plan, make: Callable[[Row], R_co] | None, head: list[Row] = _NO_ROWS
-    ) -> None:
+    def __init__(self, owner: Owner, guard: Guard, plan: Plan, shape: Shape | None, head: list[Row] = _NO_ROWS) -> None:
         self._owner = owner
         self._guard = guard
         self._plan = plan
-        self._make = make
+        self._shape = shape
         """None for dicts."""
         self._head = head
         """Rows that were read ahead and not given yet."""
@@ -94,32 +105,29 @@ class Cursor(Generic[R_co]):
         return max(self._ahead + self._given if self._plan.counts_rows else 0, self.scanned)
 
     def __iter__(self) -> Iterator[R_co]:
-        make: Any = self._make or self._dicts().maker()
-        return map(make, self.raw_rows())
+        return map(self._shaped().maker(), self.raw_rows())
 
     def __next__(self) -> R_co:
-        return self._made(next(self.raw_rows()))
+        return self._shaped().of_row(next(self.raw_rows()))  # type: ignore[no-any-return]
 
     def to_array(self) -> list[R_co]:
         """All rows that are left. Raises SQLTooLargeError when they need more than `sql_result_bytes_max` of memory."""
         rows = self.take_all()
-        if self._make is None:
-            return self._dicts().of_rows(rows)  # type: ignore[return-value]
-        return [self._make(row) for row in rows]
+        return (self._shape or self._plan.dicts or self._shaped()).of_rows(rows)
 
     def one(self) -> R_co:
         """The only row. Raises SQLRowError when there is none, or more than one."""
         rows = self._head
         if len(rows) == 1 and self._rest is None and self._turn == self._owner.cursors.turn:
-            self._head = _NO_ROWS  # the usual case, at two thirds of the cost
-            return self._made(rows[0])
+            self._head = _NO_ROWS  # the usual case, at half of the cost
+            return (self._shape or self._plan.dicts or self._shaped()).of_row(rows[0])  # type: ignore[no-any-return]
         rows = self._take(2)
         if len(rows) != 1:
             if rows:
                 self.end("one() found more than one row")
             found = "more than one" if rows else "none"
             raise SQLRowError(f"one() needs exactly one row, and the query gave {found}")
-        return self._made(rows[0])
+        return self._shaped().of_row(rows[0])  # type: ignore[no-any-return]
 
     def raw(self) -> RawRows:
         """The same rows as tuples of values, from the same position on; no column is lost when two have one name."""
@@ -130,16 +138,12 @@ class Cursor(Generic[R_co]):
 
     # Rows.
 
-    def _made(self, row: Row) -> R_co:
-        if self._make is not None:
-            return self._make(row)
-        return (self._plan.dicts or self._dicts()).of_row(row)  # type: ignore[return-value]
-
-    def _dicts(self) -> RowDicts:
-        dicts: RowDicts | None = self._plan.dicts
-        if dicts is None:
-            dicts = self._plan.dicts = RowDicts(self._plan.columns)
-        return dicts
+    def _shaped(self) -> Shape:
+        plan = self._plan
+        if self._shape is None and plan.dicts is None:
+            plan.dicts = RowDicts(plan.columns)
+        shape: Shape = self._shape or plan.dicts
+        return shape
 
     def raw_rows(self) -> Iterator[Row]:
         """The rows that are left, one by one."""
@@ -167,7 +171,7 @@ class Cursor(Generic[R_co]):
         """The rows that are left, all at once."""
         rows = self._take(_AT_ONCE)
         if self._rest is None:
-            return rows
+            return rows or []  # not the list that many share
         size, limit = _size(rows), self._owner.result_bytes_max
         while more := self._take(_AT_ONCE):
             size += _size(more)

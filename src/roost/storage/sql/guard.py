@@ -65,7 +65,7 @@ class Guard:
         self.be_alone = be_alone
         """Ends the read that the connection keeps open: beside one SQLite drops no table and sets not all PRAGMAs."""
         self.statements = connection.cursor()
-        """Runs statements without rows; a cursor for each would cost as much as a short one does."""
+        """Runs users' statements; a cursor for each would cost as much as a short one does."""
         self.owner: object = None
         """The life of the object that uses the connection."""
         self.running: Running | None = None
@@ -113,6 +113,11 @@ class Guard:
             self._check_count(plan)
             self._compiler.complete(plan)
         return plan
+
+    def hand_over(self) -> apsw.Cursor:
+        """The cursor of the statement that ran last, which may have more rows: the next one gets another."""
+        rows, self.statements = self.statements, self.connection.cursor()
+        return rows
 
     def examine(self, plan: Plan) -> None:
         """It runs again: see whether it scans."""

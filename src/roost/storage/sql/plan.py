@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -47,8 +46,8 @@ class Plan(msgspec.Struct, eq=False):
     """The tables whose rows it changes, by itself or by triggers."""
     weight: int | None = None
     """Rows written for each row that it changes; None when they have to be counted one by one."""
-    makers: dict[Any, Callable[[Row], Any]] = msgspec.field(default_factory=dict)
-    """By row type: what makes a row of that type."""
+    typed: dict[type, Any] = msgspec.field(default_factory=dict)
+    """By row type: what makes instances of it, once it was asked for."""
     dicts: Any = None
     """Makes dicts of its rows, once it has any."""
     plain: bool = False

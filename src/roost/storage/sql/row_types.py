@@ -1,17 +1,16 @@
-"""Rows as instances of a class of the caller's."""
+"""The classes of callers that rows can be instances of: their fields, and whether these fit the columns."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from roost.errors import SQLRowError, WrongTypeError
-from roost.storage.sql.plan import Row
-from roost.storage.sql.row_dicts import RowDicts
 
 _KINDS = "a dataclass, a msgspec.Struct, a NamedTuple or a TypedDict"
 
@@ -25,39 +24,8 @@ class Field(msgspec.Struct, frozen=True):
     """Whether it is a bool, which SQLite keeps as 0 or 1."""
 
 
-def typed_maker(row_type: type, columns: tuple[str, ...]) -> Callable[[Row], Any]:
-    """Makes an instance of `row_type` of one row. Raises SQLRowError when the columns do not fit its fields."""
-    fields = _fields(row_type)
-    _check_columns(row_type, fields, columns)
-    switches = [at for at, name in enumerate(columns) if any(f.name == name and f.switch for f in fields)]
-    if issubclass(row_type, tuple):
-        order = [columns.index(field.name) for field in fields if field.name in columns]
-        return _converter(row_type, switches, lambda row: [row[at] for at in order])
-    return _converter(row_type, switches, RowDicts(columns).maker())
-
-
-def _converter(row_type: type, switches: list[int], shape: Callable[[Any], Any]) -> Callable[[Row], Any]:
-    def make(row: Row) -> Any:
-        values: Sequence[Any] = row
-        if switches:
-            values = list(row)
-            for at in switches:
-                values[at] = _as_bool(values[at])
-        try:
-            return msgspec.convert(shape(values), row_type)
-        except msgspec.ValidationError as error:
-            raise SQLRowError(f"a row does not fit {row_type.__name__}: {error}") from error
-        except (TypeError, NameError) as error:
-            raise WrongTypeError(f"row_type {row_type.__name__} cannot be made of a row: {error}") from error
-
-    return make
-
-
-def _as_bool(value: Any) -> Any:
-    return bool(value) if type(value) is int and value in (0, 1) else value
-
-
-def _check_columns(row_type: type, fields: list[Field], columns: Sequence[str]) -> None:
+def check_columns(row_type: type, fields: list[Field], columns: Sequence[str]) -> None:
+    """Raise SQLRowError when the columns do not fit the fields of a class."""
     named = {field.name for field in fields}
     missing = [field.name for field in fields if field.required and field.name not in columns]
     unknown = [name for name in columns if name not in named]
@@ -75,7 +43,8 @@ def _check_columns(row_type: type, fields: list[Field], columns: Sequence[str]) 
         raise SQLRowError(f"the result does not fit {row_type.__name__}: {', '.join(wrong)}")
 
 
-def _fields(row_type: type) -> list[Field]:
+def fields_of(row_type: type) -> list[Field]:
+    """The fields of a class. Raises WrongTypeError when rows cannot be instances of it."""
     if not isinstance(row_type, type):
         raise WrongTypeError(f"row_type must be {_KINDS}, got {row_type!r:.80}")
     try:
@@ -86,6 +55,16 @@ def _fields(row_type: type) -> list[Field]:
     if names is None:
         raise WrongTypeError(f"row_type must be {_KINDS}, got {row_type.__name__}")
     return [Field(column, required, _is_switch(hints.get(name))) for name, column, required in names]
+
+
+def positional_types(row_type: type, columns: Sequence[str]) -> tuple[Any, ...] | None:
+    """The types of the fields that these columns fill, if `row_type` is a Struct that takes them by position."""
+    if type(row_type) is not type(msgspec.Struct):
+        return None
+    given = [field for field in msgspec.structs.fields(row_type) if field.encode_name in columns]
+    parameters = inspect.signature(row_type).parameters.values()
+    positional = [one.name for one in parameters if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    return tuple(field.type for field in given) if positional[: len(given)] == [field.name for field in given] else None
 
 
 def _names(row_type: type) -> list[tuple[str, str, bool]] | None:
@@ -104,8 +83,14 @@ def _names(row_type: type) -> list[tuple[str, str, bool]] | None:
         return [(name, name, name not in defaults) for name in row_type._fields]
     if typing.is_typeddict(row_type):
         required: frozenset[str] = getattr(row_type, "__required_keys__", frozenset())
-        return [(name, name, name in required) for name in typing.get_type_hints(row_type)]
+        hints = typing.get_type_hints(row_type, include_extras=True)  # what is quoted is not in __required_keys__
+        return [(name, name, _is_required(hint, name in required)) for name, hint in hints.items()]
     return None
+
+
+def _is_required(hint: Any, unless_it_says: bool) -> bool:
+    origin = typing.get_origin(hint)
+    return origin is typing.Required or (unless_it_says and origin is not typing.NotRequired)
 
 
 def _is_switch(hint: Any) -> bool:

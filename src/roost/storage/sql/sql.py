@@ -26,7 +26,7 @@ from roost.storage.sql.compiler import USERS
 from roost.storage.sql.cursor import AHEAD, Cursor, ScanningCursor
 from roost.storage.sql.guard import Guard, Running
 from roost.storage.sql.plan import Plan, Row
-from roost.storage.sql.row_types import typed_maker
+from roost.storage.sql.typed_rows import TypedRows
 from roost.storage.sql.written_rows import WrittenRows
 
 T = TypeVar("T")
@@ -144,45 +144,40 @@ class SQL:
                 if type(value) not in PLAIN:
                     bindings = checked(plan, given)
                     break
-        make = None if row_type is None else _maker(plan, row_type)
+        shape = None if row_type is None else _typed(plan, row_type)
         if plan.writes:
             self.storage.database_to_write()
         if not plan.plain:
-            return self._run_with_care(guard, plan, bindings, make)
-        head, rest = _NO_ROWS, None
+            return self._run_with_care(guard, plan, bindings, shape)
+        head = _NO_ROWS
         guard.running, guard.deadline.ticks = guard, 0  # it scans nothing: nobody has to be told how much
         try:  # as in `_step`, whose call would be a tenth of the cost
-            if not plan.columns:
-                guard.statements.execute(plan.text, bindings, prepare_flags=USERS)
-            elif plan.writes:
-                head = guard.connection.execute(plan.text, bindings, prepare_flags=USERS).fetchall()
-            else:
-                rest = guard.connection.execute(plan.text, bindings, prepare_flags=USERS)
-                head = list(islice(rest, AHEAD))
-                if len(head) < AHEAD:
-                    rest = None
+            rows = guard.statements.execute(plan.text, bindings, prepare_flags=USERS)
+            if plan.columns:
+                head = rows.fetchall() if plan.writes else [*islice(rows, AHEAD)]
         except Exception as error:
             guard.running = None
             raise self._not_run(guard, plan, bindings, error) from error
         finally:
             guard.running = None
-        cursor: Cursor[Any] = Cursor(self, guard, plan, make, head)
-        if rest is not None:
-            cursor.begin(head, rest)
+        cursor: Cursor[Any] = Cursor(self, guard, plan, shape, head)
+        if plan.writes:
+            if plan.weight is not None:
+                cursor.rows_written = written = guard.connection.changes() * plan.weight
+                self.storage.rows_written += written
+        elif len(head) == AHEAD:
+            cursor.begin(head, guard.hand_over())
         elif plan.counts_rows:
             self.storage.rows_read += len(head)
-        elif plan.weight is not None:
-            cursor.rows_written = written = guard.connection.changes() * plan.weight
-            self.storage.rows_written += written
         return cursor
 
-    def _run_with_care(self, guard: Guard, plan: Plan, bindings: Values, make: Any) -> Cursor[Any]:
+    def _run_with_care(self, guard: Guard, plan: Plan, bindings: Values, shape: TypedRows | None) -> Cursor[Any]:
         plan.uses += 1
         if plan.scans and not plan.examined and plan.uses > 1:
             guard.examine(plan)
         scans = plan.scans
         kind: type[Cursor[Any]] = ScanningCursor if scans else Cursor
-        cursor = kind(self, guard, plan, make)
+        cursor = kind(self, guard, plan, shape)
         if scans:
             guard.begin_scan()
         try:
@@ -238,23 +233,22 @@ def _step(guard: Guard, plan: Plan, bindings: Values, running: Running) -> tuple
     """Run a statement to its first rows, or to its end when it writes: the rows, and where the rest will come from."""
     guard.running, guard.deadline.ticks = running, 0
     try:
+        rows = guard.statements.execute(plan.text, bindings, prepare_flags=USERS, can_cache=not plan.is_pragma)
         if not plan.columns:
-            guard.statements.execute(plan.text, bindings, prepare_flags=USERS, can_cache=not plan.is_pragma)
             return [], None
-        rows = guard.connection.execute(plan.text, bindings, prepare_flags=USERS, can_cache=not plan.is_pragma)
         if plan.writes:
             return rows.fetchall(), None
-        head = list(islice(rows, AHEAD))
-        return head, rows if len(head) == AHEAD else None
+        head = [*islice(rows, AHEAD)]
+        return head, guard.hand_over() if len(head) == AHEAD else None
     finally:
         guard.running = None
 
 
-def _maker(plan: Plan, row_type: type[T]) -> Callable[[Row], T]:
-    maker = plan.makers.get(row_type) if isinstance(row_type, type) else None
-    if maker is None:
-        maker = plan.makers[row_type] = typed_maker(row_type, plan.columns)
-    return maker
+def _typed(plan: Plan, row_type: type[Any]) -> TypedRows:
+    rows: TypedRows | None = plan.typed.get(row_type) if isinstance(row_type, type) else None
+    if rows is None:
+        rows = plan.typed[row_type] = TypedRows(row_type, plan.columns)
+    return rows
 
 
 def _written_rows(guard: Guard, plan: Plan) -> WrittenRows:
