@@ -1,4 +1,8 @@
-"""`python -m benchmarks [QUESTION...]`: ask all questions, or those, and write the answers to `benchmarks/results`."""
+"""`python -m benchmarks [QUESTION...]`: ask all questions, or those, and write the answers to `benchmarks/results`.
+
+`python -m benchmarks table [ROW...]` fills the table of roost beside its peers, and
+`python -m benchmarks install [PEER...]` puts what they need below their folders.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import peers, report, table
 
 QUESTIONS = ("echo", "broadcast", "put_then_broadcast", "storage_put", "idle", "wake")
 """Asked of the whole system."""
@@ -50,5 +54,20 @@ def ask_part(name: str) -> None:
     print(page.write())
 
 
+def install(names: list[str]) -> None:
+    known = {peer.name: peer for peer in peers.PEERS if peer.folder is not None}
+    if unknown := [name for name in names if name not in known]:
+        sys.exit(f"no such peer: {', '.join(unknown)}; there are {', '.join(known)}")
+    for name in names or known:
+        print(f"installing {name}", file=sys.stderr)
+        peers.install(known[name])
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    match sys.argv[1:]:
+        case ["table", *arguments]:
+            table.main(arguments)
+        case ["install", *names]:
+            install(names)
+        case names:
+            main(names)

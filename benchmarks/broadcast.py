@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks import measure, report, servers
+from benchmarks import measure, peers, report, servers
 from benchmarks.echo import rows
 from benchmarks.measure import Candidate
 
-JOINED = Candidate("picows, one write per member and turn", partial(servers.peer, "joined"), "/room")
+JOINED = Candidate("picows, one write per member and turn", peers.picows, "/broadcast")
 CANDIDATES = [
     JOINED,
-    Candidate("picows, a `send` per message", partial(servers.peer, "send"), "/room"),
+    Candidate("picows, a `send` per message", peers.picows, "/send"),
     Candidate("roost run, `ctx.broadcast`", servers.roost, "/broadcast?room=a"),
     Candidate("roost run, a loop of `send`", servers.roost, "/loop?room=a"),
     Candidate(

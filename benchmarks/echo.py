@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks import measure, report, servers
+from benchmarks import measure, peers, report, servers
 from benchmarks.measure import Candidate
 
-PEER = Candidate("picows", partial(servers.peer, "echo"), "/")
+PEER = Candidate("picows", peers.picows, "/echo")
 CANDIDATES = [
     PEER,
     Candidate("roost, one process", servers.roost_in_one_process, "/echo?room=*"),

@@ -6,14 +6,14 @@ import sys
 import time
 from functools import partial
 
-from benchmarks import load, report, servers
+from benchmarks import load, peers, report, servers
 from benchmarks.measure import Candidate
 
 SOCKETS = 5_000
 SETTLE_SECONDS = 4  # longer than `idle_seconds`, so that every object hibernates
 PER_ROOM = 10
 CANDIDATES = [
-    Candidate("picows", partial(servers.peer, "send"), "/room*"),
+    Candidate("picows", peers.picows, "/broadcast?room=*"),
     Candidate("roost run", partial(servers.roost, limits={"idle_seconds": 1}), "/broadcast?room=*"),
 ]
 

@@ -31,26 +31,43 @@ class Page:
     def text(self, paragraph: str) -> None:
         self._parts.append(paragraph)
 
-    def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
-        self._parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
+    def section(self, title: str) -> None:
+        self._parts.append(f"## {title}")
 
-    def write(self) -> Path:
-        """Write `results/NAME.md` and return its path."""
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        self._parts.append(table_lines(heads, rows))
+
+    def write(self, *, with_surroundings: bool = True) -> Path:
+        """Write `results/NAME.md` and return its path; by default it ends with what it was measured on, now."""
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{self.name}.md"
-        path.write_text("\n\n".join([*self._parts, surroundings()]) + "\n", encoding="utf-8")
+        end = [surroundings()] if with_surroundings else []
+        path.write_text("\n\n".join([*self._parts, *end]) + "\n", encoding="utf-8")
         return path
+
+
+def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, its first column to the left, the others to the right."""
+    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def surroundings() -> str:
     """When, on what and of which commit a figure is."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     return (
-        f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC at commit {commit()} on {processor()}, "
-        f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}, "
-        f"{versions}. Load average at the end: {os.getloadavg()[0]:.1f}."
+        f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC at commit {commit()} on {machine()}, {versions()}. "
+        f"Load average at the end: {os.getloadavg()[0]:.1f}."
     )
+
+
+def machine() -> str:
+    system = f"{platform.system()} {platform.release()}"
+    return f"{processor()}, {os.cpu_count()} cores, {system}, Python {platform.python_version()}"
+
+
+def versions() -> str:
+    """Of what roost stands on."""
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
 
 
 def commit() -> str:

@@ -8,20 +8,20 @@ import tempfile
 
 import uvloop
 
-from benchmarks import measure, report, servers, turns
+from benchmarks import measure, peers, report, servers, turns
 from benchmarks.measure import Candidate, Measured
 from benchmarks.put_then_broadcast import disk
 from roost import DurableObjectState
 from roost.ids import IdSpace
 from roost.storage.store import HostStore
 
-BARE = Candidate("a bare server in C", servers.bare, "/storing?room=*")
+BARE = Candidate("a bare server in C", peers.bare, "/storing?room=*")
 ROOST = Candidate("roost", servers.roost, "/storing?room=*")
 ROOST_ALONE = Candidate("roost in one process", servers.roost_in_one_process, "/storing?room=*")
 UNSTORED = Candidate("roost, nothing stored", servers.roost, "/broadcast?room=*")
 OPTIONAL = [
-    (Candidate("Node: `ws` and better-sqlite3", servers.node_sqlite, "/*"), servers.node_missing),
-    (Candidate("FastAPI and Redis", servers.redis_pair, "/*"), servers.redis_missing),
+    (Candidate("Node: `ws` and better-sqlite3", peers.node, "/storing?room=*"), peers.NODE.missing),
+    (Candidate("FastAPI and Redis", peers.fastapi_redis, "/storing?room=*"), peers.FASTAPI.missing),
 ]
 SHAPES = ((50, 4), (1, 10), (1000, 4))
 """Rooms, and members of each."""

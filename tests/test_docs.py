@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "roost"
 PAGES = sorted(
     page
     for page in [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]
-    if "node_modules" not in page.parts
+    if not {"node_modules", ".venv"} & set(page.parts)
 )
 GUARANTEES = DOCS / "guarantees.md"
 

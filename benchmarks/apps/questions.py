@@ -46,6 +46,26 @@ class Storing(Held):
         self.ctx.broadcast(message, exclude=ws)
 
 
+class Noting(Held):
+    """Stores each message before it answers."""
+
+    async def web_socket_message(self, ws: Any, message: str | bytes) -> None:
+        await self.ctx.storage.put("last", message)
+        ws.send(message)
+
+
+class Count(DurableObject):
+    """Answers each request with how many it has had."""
+
+    def __init__(self, ctx: Any, env: Any) -> None:
+        super().__init__(ctx, env)
+        self.count = 0
+
+    async def fetch(self, request: Any) -> Response:
+        self.count += 1
+        return Response(str(self.count))
+
+
 class Sleeper(Held):
     """Says before its echo whether it has just been built: `1` for the first message of an activation, `0` after."""
 

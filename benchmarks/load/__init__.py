@@ -26,8 +26,7 @@ class Latency(msgspec.Struct):
 class Result(msgspec.Struct):
     """One run. `arrived` counts the warm-up too, `sent` and `delivered` do not. `per_second`
     counts deliveries; `generator_busy` is the share of one core that the generator took. `latency_last_us` is, of a
-    message to a room, that of the member that got it last; `deaf_closed` counts members that did not read and were
-    put out."""
+    message to a room, that of the member that got it last."""
 
     held: bool
     seconds: float
@@ -43,7 +42,6 @@ class Result(msgspec.Struct):
     closed: int
     trouble: str
     generator_busy: float
-    deaf_closed: int = 0
     latency_awake_us: Latency | None = None
     latency_last_us: Latency | None = None
 

@@ -15,7 +15,7 @@ static struct {
     enum mode mode;
     const char *host, *path, *paths;
     int port, connections, rooms, senders, window, size, deaf, first_room;
-    double seconds, warm_up, drain, rate, sleep;
+    double seconds, warm_up, drain, rate, sleep, pause;
 } want = {.host = "127.0.0.1", .path = "/", .connections = 1, .rooms = 1, .senders = 1, .window = 1, .size = 64,
           .seconds = 3, .warm_up = 1, .drain = 10, .sleep = 2};
 
@@ -33,7 +33,7 @@ static const struct option OPTIONS[] = {
     {"host", 1, 0, 'h'}, {"port", 1, 0, 'p'}, {"path", 1, 0, 'P'}, {"connections", 1, 0, 'c'}, {"rooms", 1, 0, 'r'},
     {"senders", 1, 0, 's'}, {"window", 1, 0, 'w'}, {"size", 1, 0, 'z'}, {"seconds", 1, 0, 't'}, {"warm-up", 1, 0, 'u'},
     {"drain", 1, 0, 'd'}, {"rate", 1, 0, 'R'}, {"sleep", 1, 0, 'S'}, {"deaf", 1, 0, 'D'},
-    {"first-room", 1, 0, 'f'}, {"paths", 1, 0, 'F'}, {0, 0, 0, 0}};
+    {"first-room", 1, 0, 'f'}, {"paths", 1, 0, 'F'}, {"pause", 1, 0, 'a'}, {0, 0, 0, 0}};
 
 static void read_options(int argc, char **argv) {
     int mode = 0;
@@ -57,6 +57,7 @@ static void read_options(int argc, char **argv) {
         case 'D': want.deaf = atoi(optarg); break;
         case 'f': want.first_room = atoi(optarg); break;
         case 'F': want.paths = optarg; break;
+        case 'a': want.pause = atof(optarg); break;
         case 'S': want.sleep = atof(optarg); break;
         default: exit(1);
     }

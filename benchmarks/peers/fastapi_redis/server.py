@@ -1,9 +1,10 @@
 """The peer: FastAPI with Redis, as rooms are built today: a process for the sockets, Redis for what they share.
 
-    python benchmarks/peers/redis_pair.py redis.sock
+    python benchmarks/peers/fastapi_redis/server.py redis.sock
 
-The path is the room. A message goes to Redis as one transaction, SET and PUBLISH; with `appendfsync always` Redis syncs
-its file before it tells anybody, the subscribers included. What comes back from the channel is sent to the members.
+The path says what a room does with a message, as in ../bare/bare.c. What is for others goes to Redis as PUBLISH, and
+what comes back from the channel is sent to the members. What is stored is one transaction of SET and PUBLISH; with
+`appendfsync always` Redis syncs its file before it tells anybody, the subscribers included. A count is an INCR.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 
 import uvicorn
-from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Response, WebSocket, WebSocketDisconnect
 from redis.asyncio import BlockingConnectionPool, Redis, UnixDomainSocketConnection
 
 CONNECTIONS = 64
@@ -52,17 +53,47 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-@app.websocket("/{room}")
-async def take_part(socket: WebSocket, room: str) -> None:
+@app.get("/count")
+async def count(room: str) -> Response:
+    return Response(str(await redis.incr(f"count {room}")))
+
+
+@app.websocket("/echo")
+async def echo(socket: WebSocket) -> None:
     await socket.accept()
-    name = str(id(socket))
-    rooms[room][name] = socket
     with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            await socket.send_text(await socket.receive_text())
+
+
+@app.websocket("/broadcast")
+async def broadcast(socket: WebSocket, room: str) -> None:
+    async with membership(socket, room) as name:
+        while True:
+            await redis.publish(room, f"{name} {await socket.receive_text()}")
+
+
+@app.websocket("/storing")
+async def storing(socket: WebSocket, room: str) -> None:
+    async with membership(socket, room) as name:
         while True:
             message = await socket.receive_text()
             async with redis.pipeline(transaction=True) as commands:
                 await commands.set(room, message).publish(room, f"{name} {message}").execute()
-    del rooms[room][name]
+
+
+@contextlib.asynccontextmanager
+async def membership(socket: WebSocket, room: str) -> AsyncIterator[str]:
+    """In the room until the client goes; the member's name."""
+    await socket.accept()
+    name = str(id(socket))
+    rooms[room][name] = socket
+    try:
+        yield name
+    except WebSocketDisconnect:
+        pass
+    finally:
+        del rooms[room][name]
 
 
 class Server(uvicorn.Server):
@@ -81,6 +112,7 @@ if __name__ == "__main__":
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         log_level="warning",
+        access_log=False,
         backlog=1024,
     )
     Server(settings).run()

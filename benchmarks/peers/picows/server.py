@@ -1,15 +1,15 @@
 """The peer: a WebSocket server of picows on uvloop, without objects, storage or a second process.
 
-    python benchmarks/peers/raw_picows.py echo|send|joined
+    python benchmarks/peers/picows/server.py
 
-`echo` answers each message with itself. `send` is a room in which each message is sent to every other member with one
-`send` each, as the examples of picows do it. `joined` is the same room with one write per member per turn of the loop.
+`/echo` answers each message with itself. `/send` is a room in which each message is sent to every other member with one
+`send` each, as the examples of picows do it. `/broadcast` is the same room with one write per member per turn of the
+loop, which is the most that this library gives.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import defaultdict
 
 import uvloop
@@ -77,6 +77,10 @@ class JoiningMember(WSListener):
         self.room.say(transport, frame.get_payload_as_bytes())
 
 
+sending: defaultdict[str, set[WSTransport]] = defaultdict(set)
+joining: defaultdict[str, JoiningRoom] = defaultdict(JoiningRoom)
+
+
 def framed(message: bytes) -> bytes:
     """A text frame from a server (RFC 6455 section 5.2)."""
     size = len(message)
@@ -84,20 +88,18 @@ def framed(message: bytes) -> bytes:
     return head + message
 
 
-async def serve(mode: str) -> None:
-    sending: defaultdict[str, set[WSTransport]] = defaultdict(set)
-    joining: defaultdict[str, JoiningRoom] = defaultdict(JoiningRoom)
+def listener(request: WSUpgradeRequest) -> WSListener:
+    room = request.path.decode()
+    if room.startswith("/echo"):
+        return Echo()
+    return SendingMember(sending[room]) if room.startswith("/send") else JoiningMember(joining[room])
 
-    def listener(request: WSUpgradeRequest) -> WSListener:
-        room = request.path.decode()
-        if mode == "echo":
-            return Echo()
-        return SendingMember(sending[room]) if mode == "send" else JoiningMember(joining[room])
 
+async def serve() -> None:
     server = await ws_create_server(listener, "127.0.0.1", 0, backlog=1024)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(sys.argv[1]))
+    uvloop.run(serve())
