@@ -13,6 +13,7 @@ from roost.errors import ClientGoneError
 from roost.limits import Limits
 from roost.link import frames
 from roost.objects.durable_object import DurableObject
+from roost.objects.turn_loop import TURNS_AT_ONCE
 from roost.objects.web_socket_pair import WebSocketPair
 from roost.response import Response
 
@@ -444,3 +445,36 @@ async def test_a_request_that_roost_fails_to_take_is_answered_and_the_link_stays
                 assert (await gateway.request("/")).status == 500
         assert (await gateway.request("/")).text == "finished"
         assert gateway.lost == []
+
+
+class Noted(DurableObject):
+    """Notes what it handles, in the order in which the whole host does."""
+
+    handled: list[str]
+
+    async def fetch(self, request: Any) -> Response:
+        client, server = WebSocketPair()
+        self.ctx.accept_web_socket(server)
+        return Response(None, status=101, web_socket=client)
+
+    async def web_socket_message(self, ws: Any, message: Any) -> None:
+        self.handled.append(message)
+
+
+async def test_a_socket_that_floods_its_object_does_not_starve_other_objects(tmp_path: Path) -> None:
+    """Counted, not timed: all of it comes in one batch, and the other's message last of all."""
+
+    async def entry(request: Any, env: Any) -> Any:
+        return await env.NOTED.get_by_name(request.path).fetch(request)
+
+    Noted.handled = []
+    async with host_of(tmp_path, Noted, entrypoint=entry) as host:
+        gateway = ScriptedGateway(host).roll()
+        loud, quiet = await gateway.connect("/loud"), await gateway.connect("/quiet")
+        flood = [frames.SocketMessage(loud, "loud") for _ in range(20 * TURNS_AT_ONCE)]
+        gateway.send(*flood, frames.SocketMessage(quiet, "quiet"))
+        finished: list[int] = []
+        while len(finished) <= len(flood):
+            finished += (await gateway.expect(frames.Finished)).sockets
+        assert Noted.handled.index("quiet") <= TURNS_AT_ONCE
+        assert finished.index(quiet) <= 2 * TURNS_AT_ONCE

@@ -76,3 +76,101 @@ async def test_a_failure_of_roost_itself_ends_the_object_rather_than_hanging_it(
         await answer
     await settle()
     assert room.meter.snapshot()["resets"] == {"internal error": 1}
+
+
+async def test_what_messages_that_came_together_send_leaves_together(live: MakeHarness) -> None:
+    async def echo(self: Scripted, ws: Any) -> None:
+        ws.send("sent")
+
+    room = live(Scripted, env={"echo": echo})
+    held = room.hold()
+    room.message(held, "echo")
+    room.all_left()
+    for _ in range(3):
+        assert room.alive.deliver_message(SocketMessage(held, "echo"))
+        assert room.all_left() == []
+    room.alive.end_turns()
+    assert [effect[:2] for effect in room.all_left()] == [("send", "sent"), ("finished", [1])] * 3
+
+
+async def test_what_was_sent_before_a_message_that_writes_does_not_wait_for_it(live: MakeHarness) -> None:
+    async def echo(self: Scripted, ws: Any) -> None:
+        ws.send("sent")
+
+    async def put(self: Scripted, ws: Any) -> None:
+        ws.send("before")
+        await self.ctx.storage.put("key", 1)
+        ws.send("stored")
+
+    room = live(Scripted, env={"echo": echo, "put": put})
+    held = room.hold()
+    room.message(held, "echo")
+    room.all_left()
+    assert room.alive.deliver_message(SocketMessage(held, "echo"))
+    assert not room.alive.deliver_message(SocketMessage(held, "put"))
+    assert [effect[:2] for effect in room.all_left()] == [("send", "sent"), ("finished", [1]), ("send", "before")]
+    (append,) = room.log.pending()
+    append.succeed()
+    assert [effect[:2] for effect in room.all_left()] == [("send", "stored"), ("finished", [1])]
+
+
+async def test_what_was_sent_before_a_message_that_resets_the_object_is_not_lost(live: MakeHarness) -> None:
+    async def echo(self: Scripted, ws: Any) -> None:
+        ws.send("sent")
+
+    async def fails(self: Scripted, ws: Any) -> None:
+        await self.ctx.storage.put("key", 1)
+        ws.send("never")
+        self.ctx.abort("enough")
+
+    room = live(Scripted, env={"echo": echo, "fails": fails})
+    held = room.hold()
+    room.message(held, "echo")
+    room.all_left()
+    life = room.alive
+    assert life.deliver_message(SocketMessage(held, "echo"))
+    assert not life.deliver_message(SocketMessage(held, "fails"))
+    assert [effect[:2] for effect in room.all_left()] == [("send", "sent"), ("finished", [1]), ("finished", [1])]
+    assert life.ended
+
+
+async def test_an_object_that_is_flooded_lets_the_loop_turn_between_its_messages(live: MakeHarness) -> None:
+    """Counted, not timed: what else the loop had to do is done after at most so many turns of the object."""
+    handled: list[str] = []
+
+    async def note(self: Scripted, ws: Any) -> None:
+        handled.append("flood")
+
+    room = live(Scripted, env={"note": note})
+    held = room.hold()
+    room.message(held, "note")
+    await settle()
+    handled.clear()
+    loop = asyncio.get_running_loop()
+    for _ in range(10 * TURNS_AT_ONCE):
+        room.message(held, "note")
+    loop.call_soon(handled.append, "other")
+    first = len(handled)
+    assert first <= TURNS_AT_ONCE
+    await settle()
+    assert len(handled) == 10 * TURNS_AT_ONCE + 1
+    assert handled.index("other") <= 2 * TURNS_AT_ONCE
+
+
+async def test_messages_of_a_flood_keep_their_order(live: MakeHarness) -> None:
+    handled: list[int] = []
+
+    class Ordered(Scripted):
+        async def web_socket_message(self, ws: Any, message: Any) -> None:
+            handled.append(int(message))
+            if int(message) % 7 == 0:
+                await asyncio.sleep(0)
+
+    room = live(Ordered, env={})
+    held = room.hold()
+    for number in range(5 * TURNS_AT_ONCE):
+        room.message(held, str(number))
+        if number % 50 == 0:
+            await asyncio.sleep(0)
+    await settle()
+    assert handled == list(range(5 * TURNS_AT_ONCE))

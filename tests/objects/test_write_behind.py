@@ -58,7 +58,10 @@ class Board:
 
 async def test_what_changes_often_is_stored_once_and_nothing_waits_for_it(live: MakeHarness) -> None:
     board = Board(live)
-    board.send(*(f"ann={x}" for x in range(60)), *(f"bob={x}" for x in range(60)))
+    board.send(*(f"ann={x}" for x in range(60)))
+    await settle()
+    board.send(*(f"bob={x}" for x in range(60)))
+    await settle()
     assert len(board.harness.left()) == 120
     assert (board.cursors["ann"], board.cursors.pending, board.stored()) == (59, 2, {})
     board.harness.clock.advance(2)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from roost.clock import Clock
 from roost.errors import RoostError
@@ -33,6 +33,9 @@ from roost.link.frames import Frame, ObjectRef, SocketGrant
 from roost.observer import Observer
 from roost.request import Request
 from roost.response import Response
+
+if TYPE_CHECKING:
+    from roost.objects.activation import Activation
 
 
 class Callee(Protocol):
@@ -160,6 +163,8 @@ class PeerSession:
 
     def _take(self, batch: list[Frame]) -> None:
         by_number = self._by_number
+        sending: dict[Activation, None] = {}
+        """Those whose messages have sent what waits for the end of the messages."""
         for frame in batch:
             if type(frame) is frames.SocketMessage:
                 known = by_number.get(frame.socket)
@@ -171,7 +176,8 @@ class PeerSession:
                 if activation is not None:
                     message = SocketMessage(socket, frame.data)
                     try:
-                        activation.deliver(message)
+                        if activation.deliver_message(message):
+                            sending[activation] = None
                     except Exception as error:  # noqa: BLE001 - the frames behind it must be taken all the same
                         self._host.sockets.objects.undelivered(place, activation, message, error)
                 elif socket.hibernating:
@@ -179,7 +185,20 @@ class PeerSession:
                 else:
                     self.finished(frame.socket)  # its listeners are gone, and it is being closed
             else:
+                if sending:
+                    self._let_leave(sending)
                 _TAKERS[type(frame)](self, frame)
+        if sending:
+            self._let_leave(sending)
+
+    def _let_leave(self, sending: dict[Activation, None]) -> None:
+        for activation in sending:
+            try:
+                activation.end_turns()
+            except Exception as error:  # noqa: BLE001 - it has ended the object, and must end nothing else
+                what = "what an object sent could not leave"
+                self.observer.report("object.undelivered", what, error, id=activation.object_id)
+        sending.clear()
 
     def _unknown_socket(self, number: int) -> None:
         close_unserved(self, number, "this socket is not known to its host")

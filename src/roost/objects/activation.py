@@ -71,6 +71,7 @@ class Activation(TurnLoop):
         self.alarms = Alarms(self)
         self.delivery = Delivery(self)
         self._begin = self.delivery.begin
+        self._message = self.delivery.message
         self.background = Background(self)
         self.periodics = Periodics(self)
         self.shutdown = Shutdown(self)
@@ -169,13 +170,15 @@ class Activation(TurnLoop):
 
         A request that is one too many fails with OverloadedError.
         """
-        gate = self.gate
-        if gate.free and type(event) is SocketMessage:
-            self._turn(self.delivery.message, event)
-            if gate.stirred:
-                self._pump()
+        if type(event) is SocketMessage:
+            if self.deliver_message(event):
+                self.end_turns()
             return
         note_arrival(event)
+        self.line_up(event)
+
+    def line_up(self, event: Event) -> None:
+        """The event waits at the gate; after the end of this life it has come too late."""
         if self.ended:
             if isinstance(event, Fetch):
                 event.fail(ObjectResetError("this life of the object has ended"))
@@ -183,7 +186,7 @@ class Activation(TurnLoop):
                 event.end(False)
             return
         try:
-            gate.line_up_event(event)
+            self.gate.line_up_event(event)
         except OverloadedError as error:
             assert isinstance(event, Fetch), "only requests are refused"
             event.fail(error)

@@ -24,7 +24,7 @@ NO_RUN = object()
 
 
 class Outbox:
-    """The effects of one activation: of the present turn in `_turn`, of those that wait for commits in `_held`."""
+    """The effects of one activation: of the present turn in `turn`, of those that wait for commits in `_held`."""
 
     __slots__ = (
         "_closed",
@@ -35,11 +35,11 @@ class Outbox:
         "_on_stray",
         "_outlet",
         "_output_gate",
-        "_turn",
         "_written_at",
         "fold_data",
         "fold_sockets",
         "message_bytes_max",
+        "turn",
     )
 
     def __init__(
@@ -57,7 +57,7 @@ class Outbox:
         self._output_gate = output_gate
         self._meter = meter
         self._on_stray = on_stray
-        self._turn: list[Effect] = []
+        self.turn: list[Effect] = []
         self._held: deque[tuple[int, list[Effect]]] = deque()
         self._holding = 0
         self._closed = False
@@ -70,7 +70,7 @@ class Outbox:
 
     @property
     def is_empty(self) -> bool:
-        return not self._held and not self._turn
+        return not self._held and not self.turn
 
     # -- making effects ------------------------------------------------------------------------------------------------
 
@@ -82,7 +82,7 @@ class Outbox:
             self._on_stray()
         if self.fold_data is not NO_RUN:
             self.end_run()
-        self._turn.append(effect)
+        self.turn.append(effect)
 
     def add_departure(self, leave: Callable[[], None]) -> None:
         """A call that takes something out of the object; it must not raise."""
@@ -99,14 +99,14 @@ class Outbox:
             self._on_stray()
         if self.fold_data is not NO_RUN:
             self.end_run()
-        self._turn.append(Send(data, sockets))
+        self.turn.append(Send(data, sockets))
         self.fold_data = data
         self.fold_sockets = sockets
         return sockets
 
     def finish(self, socket: HeldSocket) -> None:
         """A message of that socket was handled to the end."""
-        turn = self._turn
+        turn = self.turn
         if not turn:
             self.add(Finished([socket]))
             return
@@ -130,7 +130,7 @@ class Outbox:
 
     def broadcasts(self) -> list[SendToTagged]:
         """Those that have not left."""
-        lists = [effects for _, effects in self._held] + [self._turn]
+        lists = [effects for _, effects in self._held] + [self.turn]
         return [effect for effects in lists for effect in effects if type(effect) is SendToTagged]
 
     # -- turns ---------------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Outbox:
         """The turn makes its first write: what was made so far does not wait for it."""
         if self.fold_data is not NO_RUN:
             self.end_run()
-        self._written_at = len(self._turn)
+        self._written_at = len(self.turn)
 
     def stamp_before_write(self) -> None:
         """The turn's commit is about to raise what effects wait for: let go of those made before its first write."""
@@ -147,18 +147,27 @@ class Outbox:
             self.end_run()
         count = self._written_at
         if count:
-            effects, self._turn = self._turn[:count], self._turn[count:]
+            effects, self.turn = self.turn[:count], self.turn[count:]
             self._written_at = 0
             self._stamp(effects)
+
+    def end_turns_before(self, count: int) -> None:
+        """So many of the effects are of turns that were over before the present one, and had written nothing."""
+        if not count:
+            return
+        effects, self.turn = self.turn[:count], self.turn[count:]
+        if self._written_at is not None:
+            self._written_at -= count
+        self._stamp(effects)
 
     def end_turn(self) -> None:
         """The turn is over and its commit, if there was one, is known to the output gate."""
         if self.fold_data is not NO_RUN:
             self.end_run()
         self._written_at = None
-        effects = self._turn
+        effects = self.turn
         if effects:
-            self._turn = []
+            self.turn = []
             gate = self._output_gate
             if self._holding or self._held or gate.needed > gate.durable:
                 self._held.append((gate.needed, effects))
@@ -196,8 +205,8 @@ class Outbox:
         self.end_run()
         if self._written_at is None:
             return []
-        dropped = self._turn[self._written_at :]
-        del self._turn[self._written_at :]
+        dropped = self.turn[self._written_at :]
+        del self.turn[self._written_at :]
         self._written_at = None
         return dropped
 
@@ -205,9 +214,9 @@ class Outbox:
         """Nothing that is held will leave; it is returned. `for_good`: what comes now is not held any more either."""
         self.end_run()
         self._written_at = None
-        dropped = [effect for _, effects in self._held for effect in effects] + self._turn
+        dropped = [effect for _, effects in self._held for effect in effects] + self.turn
         self._held.clear()
-        self._turn = []
+        self.turn = []
         if for_good:
             self._holding = 0
         return dropped

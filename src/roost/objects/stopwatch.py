@@ -45,8 +45,8 @@ class Stopwatch:
             self.is_due = False
             self._cpu_started = time.thread_time()
 
-    def stop(self, started: float) -> None:
-        """The turn that began then is over."""
+    def stop(self, started: float) -> float:
+        """The turn that began then is over; the time now."""
         self.stopped_at = now = self.now()
         self._turns = turns = self._turns + 1
         if self._cpu_started is not None:
@@ -55,6 +55,7 @@ class Stopwatch:
             self._wall += now - started
             if turns >= SAMPLED:
                 self.is_due = True
+        return now
 
     def _measured(self, wall: float, cpu: float) -> None:
         self._tell()

@@ -6,7 +6,9 @@
 #  (2) When the turn ends, what it wrote is committed, then its effects are stamped with what they must wait for.
 #  (3) A doom that befell the object during the turn (abort, a failed section or commit) is carried out at its end.
 #  (4) What is written or sent outside of any turn, by a timer of the loop for instance, gets a turn of its own.
-#  (5) An object takes at most `TURNS_AT_ONCE` turns before the rest of the loop has its turn.
+#  (5) An object takes at most `TURNS_AT_ONCE` turns before the rest of the loop has its turn, whatever came for it.
+#  (6) What the turns of messages that came together send may leave together, as long as none of them writes, fails, or
+#      has anything else of the object wait: `deliver_message` says so, and its caller then owes an `end_turns`.
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from roost.errors import StorageError
-from roost.events import Event
+from roost.events import Event, SocketMessage
 from roost.meter import Meter
 from roost.objects.critical_section import CriticalSection
 from roost.objects.doom import Doom
@@ -57,6 +59,9 @@ class TurnLoop:
         self.stopwatch = Stopwatch(surroundings.clock, self.meter)
         self._begin: dict[type, Callable[[Any], None]] = {}
         """How each kind of event is begun."""
+        self._message: Callable[[SocketMessage], None] = self._begin_message
+        self._turns_left = TURNS_AT_ONCE
+        """Before the rest of the loop has its turn."""
         self._chosen = self._committed = 0
         self._wrote = self._stray_soon = self._look_is_due = False
         self.storage.on_dirty = self._first_write
@@ -80,6 +85,9 @@ class TurnLoop:
     def _storage_failed(self, error: StorageError) -> None:
         """A write was lost."""
 
+    def _begin_message(self, event: SocketMessage) -> None:
+        """Have a message handled."""
+
     # -- turns ---------------------------------------------------------------------------------------------------------
 
     def _turn(self, run: Callable[[Any], object], argument: Any) -> None:
@@ -93,12 +101,7 @@ class TurnLoop:
             watch.start(started, gate.events)
         try:
             run(argument)
-            if self._wrote and self.doom is None:
-                self._commit()
-            if self.doom is None:
-                self.outbox.end_turn()
-            elif not self.ended:
-                self._carry_out(self.doom)
+            self._end_turn()
         except BaseException as error:
             self._internal_error(error)
             raise
@@ -109,6 +112,65 @@ class TurnLoop:
                 watch.settle()
         if not gate.stirred:
             gate.free = gate.open
+
+    def deliver_message(self, message: SocketMessage) -> bool:
+        """Take a message; it begins at once when nothing is in its way. True when what it sent waits for `end_turns`,
+        which the caller must call before it does anything but give messages to objects; see (6).
+        """
+        # The way of nearly every event, so what `_turn` does is written out: see `benchmarks/turns.py`.
+        gate = self.gate
+        if not gate.free:
+            self.line_up(message)
+            return False
+        gate.running = True
+        gate.free = False
+        watch = self.stopwatch
+        before = len(self.outbox.turn)
+        started = watch.now()
+        if gate.events or watch.is_due:
+            watch.start(started, gate.events)
+        try:
+            self._message(message)
+            waits = not (self._wrote or gate.stirred or self.doom is not None)
+            if not waits:
+                self.outbox.end_turns_before(before)
+                self._end_turn()
+        except BaseException as error:
+            self._internal_error(error)
+            raise
+        finally:
+            gate.running = False
+            watch.stop(started)
+            if self.ended:
+                watch.settle()
+        self._turns_left -= 1
+        if self._turns_left <= 0:
+            gate.stirred = True  # what comes now lines up
+            self.look_soon()
+        elif gate.stirred:
+            self._pump()
+        else:
+            gate.free = gate.open
+        return waits
+
+    def line_up(self, event: Event) -> None:
+        """The event waits for its turn."""
+
+    def end_turns(self) -> None:
+        """Let leave what the messages that were delivered have sent."""
+        try:
+            self.outbox.end_turn()
+        except BaseException as error:
+            self._internal_error(error)
+            raise
+
+    def _end_turn(self) -> None:
+        if self._wrote and self.doom is None:
+            self._commit()
+        if self.doom is None:
+            self.outbox.end_turn()
+        elif not self.ended:
+            self._carry_out(self.doom)
 
     def _commit(self) -> None:
         """End the turn's transaction. Effects made before its first write do not wait for it."""
@@ -171,18 +233,19 @@ class TurnLoop:
         gate = self.gate
         if gate.running or self._look_is_due:
             return
-        for _ in range(TURNS_AT_ONCE):
-            if self.ended:
-                return
+        while not self.ended:
             if not gate.open:
                 self._before_choosing()
+            if self._turns_left <= 0:
+                self.look_soon()
+                return
             chosen = gate.choose()
             if chosen is None:
                 gate.settle()
                 self._nobody_left()
                 return
+            self._turns_left -= 1
             self._run(chosen)
-        self.look_soon()
 
     def _run(self, chosen: Event | CriticalSection[Any] | ObjectTask | Any) -> None:
         kind = type(chosen)
@@ -215,6 +278,7 @@ class TurnLoop:
 
     def _look(self) -> None:
         self._look_is_due = False
+        self._turns_left = TURNS_AT_ONCE
         self._pump()
 
 
