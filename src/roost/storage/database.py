@@ -36,6 +36,7 @@ from roost.storage import memory_wal
 from roost.storage.files import Files, read_fully, sync_directory, sync_file, write_all
 from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.layout import make_private
+from roost.storage.sql import bounded_functions
 from roost.storage.sums import damaged_pages, keep_sums, remove_sums
 from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template, is_born
 
@@ -147,6 +148,7 @@ class Database:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         settings = "".join(f"PRAGMA {setting};" for setting in (*_SETTINGS, f"max_page_count={self._size_pages_max}"))
         connection.execute(settings).fetchall()  # a statement runs only as far as its rows are read
+        bounded_functions.install(connection)
         connection.wal_autocheckpoint(0)  # is itself a hook of the write-ahead log, so it comes before ours
         connection.set_wal_hook(self._on_commit)
         return connection
