@@ -1,4 +1,4 @@
-"""`python -m benchmarks [QUESTION...]`: ask all questions, or those, and write the answers to `benchmarks/results`.
+"""`python -m benchmarks [QUESTION...]`: ask those questions, or all, and write the answers to `benchmarks/results`.
 
 `python -m benchmarks table [ROW...]` fills the table of roost beside its peers, and
 `python -m benchmarks install [PEER...]` puts what they need below their folders.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import peers, report, table
 
-QUESTIONS = ("echo", "broadcast", "put_then_broadcast", "storage_put", "idle", "wake")
+QUESTIONS = ("echo", "broadcast", "put_then_broadcast", "storage_put")
 """Asked of the whole system."""
 PARTS = (
     "turns",
@@ -40,6 +40,8 @@ def main(names: list[str]) -> None:
             importlib.import_module(f"benchmarks.{name}").main()
         else:
             ask_part(name)
+    if not names:
+        table.main([])
 
 
 def ask_part(name: str) -> None:

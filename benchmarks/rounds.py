@@ -20,7 +20,7 @@ from benchmarks.servers import Server
 
 PARKED_SECONDS = 4.0
 """Roost's `idle_seconds` as the rows set it, then `park_seconds`, and one more."""
-PEER_SECONDS_MAX = 6.0
+PEER_SECONDS_MAX = 4.0
 """A peer is asked in every round until it took so long in all; roost and the bare server are asked in every one."""
 ROOST = Peer("roost", "roost", BARE.works | {"sleeper"}, servers.roost, sleep_seconds=PARKED_SECONDS)
 OTHERS = {peer.name: peer for peer in PEERS}
@@ -59,8 +59,7 @@ def take(row: Row, peer: Peer, number: int, seconds: float, running: dict[Peer, 
     begin = time.monotonic()
     try:
         with fresh(row, peer) if row.fresh else contextlib.nullcontext(running[peer]) as server:
-            for other in running.values():
-                other.settle()
+            servers.settle(running.values())
             answer.samples.append(sample(row, peer, server, number, seconds))
     except load.LoadError as error:
         answer.failure = str(error).partition(": {")[0]
@@ -80,12 +79,12 @@ def exhausted(peer: Peer, answer: Answer) -> bool:
 @contextlib.contextmanager
 def fresh(row: Row, peer: Peer) -> Iterator[Server]:
     with start(row, peer) as server:
-        server.settle()
+        servers.settle([server])
         yield server
 
 
 def sample(row: Row, peer: Peer, server: Server, number: int, seconds: float) -> Sample:
-    asked = partial(Asked, server, f"/{row.work}?room=*", number, seconds, peer.sleep_seconds, peer.rooms_max)
+    asked = partial(Asked, server, f"/{row.work}?room=*", number, seconds, peer)
     rooms = min(row.sampling.rooms, peer.rooms_max or row.sampling.rooms)
     if number == 0:
         begin_with(row, server, lambda: asked(server.options(row.work, rooms)))
@@ -101,8 +100,8 @@ def begin_with(row: Row, server: Server, asked: Callable[[], Asked]) -> None:
         except load.LoadError:
             if not left:
                 raise
-            server.settle()
-    server.settle()
+            servers.settle([server])
+    servers.settle([server])
 
 
 def remember(row: Row, measured: Measured) -> answers.Table:

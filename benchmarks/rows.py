@@ -156,6 +156,7 @@ ROWS = (
         Opening("cold", 5_000, 5_000),
         Aim("at_least", 4_000),
         ("node", "workerd"),
+        rounds=3,
     ),
     Row(
         "cold-write",
@@ -166,6 +167,7 @@ ROWS = (
         Opening("cold", 5_000, 5_000),
         Aim("at_least", 1_500),
         ("node", "workerd"),
+        rounds=3,
     ),
     Row(
         "wake",
@@ -176,6 +178,7 @@ ROWS = (
         Wake(200),
         Aim("at_most", 200),
         ("workerd",),
+        rounds=3,
         limits=SLEEPY,
     ),
     Row(
@@ -196,7 +199,7 @@ ROWS = (
         "x",
         SlowReader(100, 1_000, 1_024, 6),
         Aim("at_most", 1.1),
-        ("uws", "node"),
+        ("node",),
         rounds=2,
     ),
     Row(
@@ -207,7 +210,7 @@ ROWS = (
         "µs",
         Crowd(18_000, 1, 4),
         Aim("times", 1.5),
-        ("picows", "uws"),
+        ("uws",),
         rounds=3,
     ),
     Row(
@@ -218,7 +221,7 @@ ROWS = (
         "µs",
         Crowd(18_000, 10, 3),
         Aim("times", 1.5),
-        ("picows", "uws"),
+        ("uws",),
         rounds=3,
     ),
 )

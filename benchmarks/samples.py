@@ -10,7 +10,8 @@ import time
 from typing import Any, NamedTuple, Protocol
 
 from benchmarks import load
-from benchmarks.servers import LOAD_CORE, Server
+from benchmarks.peers import Peer
+from benchmarks.servers import LOAD_CORE, Server, settle
 
 Sample = dict[str, float]
 """`figure` is what the row is about; durations are microseconds, sizes bytes."""
@@ -23,8 +24,7 @@ class Asked(NamedTuple):
     path: str
     number: int
     seconds: float
-    sleep_seconds: float
-    rooms_max: int | None
+    peer: Peer
     options: dict[str, str]
 
     def run(self, mode: str, **shape: Any) -> load.Result:
@@ -59,7 +59,7 @@ class Throughput(NamedTuple):
 
     def shape_for(self, asked: Asked) -> dict[str, int]:
         """In fewer rooms where the server has fewer: sockets that echo share them, a room keeps its members."""
-        rooms = min(self.rooms, asked.rooms_max or self.rooms)
+        rooms = min(self.rooms, asked.peer.rooms_max or self.rooms)
         fewer = rooms / self.rooms if self.mode == "broadcast" else 1
         return {**self.shape, "rooms": rooms, "connections": round(self.shape["connections"] * fewer)}
 
@@ -100,13 +100,14 @@ class Memory(NamedTuple):
     def first(self, asked: Asked) -> None: ...
 
     def sample(self, asked: Asked) -> Sample:
+        connections = min(self.connections, asked.peer.sockets_max or self.connections)
+        shape = {"connections": connections, "rooms": max(1, self.rooms * connections // self.connections)}
         before = asked.server.memory_bytes()
-        shape = {"connections": self.connections, "rooms": self.rooms}
         with load.Idle(asked.server.port, asked.path, LOAD_CORE, **shape, drain=60, **asked.options):
-            time.sleep(asked.sleep_seconds)
-            asked.server.settle()
+            time.sleep(asked.peer.sleep_seconds)
+            settle([asked.server])
             after = asked.server.memory_bytes()
-        return {"figure": (after - before) / self.connections, "before": before, "after": after}
+        return {"figure": (after - before) / connections, "before": before, "after": after}
 
 
 class Wake(NamedTuple):
@@ -118,7 +119,7 @@ class Wake(NamedTuple):
 
     def sample(self, asked: Asked) -> Sample:
         shape = {"connections": self.rooms, "rooms": self.rooms}
-        result = asked.run("wake", **shape, seconds=1, sleep=asked.sleep_seconds, drain=60)
+        result = asked.run("wake", **shape, seconds=1, sleep=asked.peer.sleep_seconds, drain=60)
         asleep, awake = result.latency_us, result.latency_awake_us
         if awake is None or asleep.count < self.rooms:
             raise load.LoadError(f"of {self.rooms} sleepers only {asleep.count} were woken")
@@ -142,7 +143,7 @@ class SlowReader(NamedTuple):
 
     def sample(self, asked: Asked) -> Sample:
         none, _ = self._run(asked, deaf=0)
-        asked.server.settle()
+        settle([asked.server])
         one, grown = self._run(asked, deaf=1)
         found = {"none_p99": none.latency_us.p99, "p99": one.latency_us.p99, "p50": one.latency_us.p50}
         return {"figure": one.latency_us.p99 / none.latency_us.p99, **found, "grown": grown}

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -56,19 +56,20 @@ class Server:
         """Resident set size, shared pages in each process: quick enough to be asked while the server is loaded."""
         return sum(map(_resident, self.pids()))
 
-    def settle(self) -> None:
-        """Wait until it does nothing: what it had to do for clients that left is not to fall on others' time."""
-        give_up, before = time.monotonic() + QUIET_SECONDS_MAX, self.cpu_seconds()
-        while time.monotonic() < give_up:
-            time.sleep(0.1)
-            after = self.cpu_seconds()
-            if after - before < 0.015:
-                return
-            before = after
-
     def options(self, work: str, rooms: int) -> dict[str, str]:
         """What the load generator must be told about this server beside its port."""
         return {}
+
+
+def settle(servers: Collection[Server]) -> None:
+    """Wait until they do nothing: what clients that left cost them is not to fall on what is measured next."""
+    give_up, before = time.monotonic() + QUIET_SECONDS_MAX, sum(server.cpu_seconds() for server in servers)
+    while time.monotonic() < give_up:
+        time.sleep(0.1)
+        after = sum(server.cpu_seconds() for server in servers)
+        if after - before < 0.02:
+            return
+        before = after
 
 
 def _children(pid: int) -> list[int]:

@@ -20,6 +20,7 @@ ROOST = Candidate("roost", servers.roost, "/storing?room=*")
 ROOST_ALONE = Candidate("roost in one process", servers.roost_in_one_process, "/storing?room=*")
 UNSTORED = Candidate("roost, nothing stored", servers.roost, "/broadcast?room=*")
 OPTIONAL = [
+    (Candidate("workerd", peers.workerd, "/storing?room=*"), peers.WORKERD.missing),
     (Candidate("Node: `ws` and better-sqlite3", peers.node, "/storing?room=*"), peers.NODE.missing),
     (Candidate("FastAPI and Redis", peers.fastapi_redis, "/storing?room=*"), peers.FASTAPI.missing),
 ]
@@ -54,8 +55,9 @@ def introduction() -> str:
         f"In each room one member sends messages of {SIZE} bytes, the next when all others have the one before. The "
         "server makes the message durable, then sends it to the others. The bare one in C appends to one preallocated "
         "log, with one `fdatasync` for what came in a pass of its loop; roost puts the message under a key of the "
-        "room's object; Node has a row of one database (`synchronous=FULL`); FastAPI gives SET and PUBLISH to Redis "
-        f"(`appendfsync always`), and sends what comes back. {disk()} {report.CORES.replace('three', 'two')}"
+        "room's object, as workerd does; Node has a row of one database (`synchronous=FULL`); FastAPI gives SET and "
+        f"PUBLISH to Redis (`appendfsync always`), and sends what comes back. {disk()} "
+        f"{report.CORES.replace('three', 'two')}"
     )
 
 

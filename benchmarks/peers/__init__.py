@@ -29,7 +29,8 @@ HERE = Path(__file__).parent
 class Peer(NamedTuple):
     """A server: the kinds of work that it can do, and how long it takes until what is idle sleeps.
 
-    `rooms_max`: it is asked with fewer rooms than the others, since each takes it seconds to start.
+    `rooms_max`: it is asked with fewer rooms than the others, since each takes it seconds to start. `sockets_max`: with
+    fewer idle sockets, since each takes it two descriptors.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Peer(NamedTuple):
     folder: Path | None = None
     sleep_seconds: float = 1.0
     rooms_max: int | None = None
+    sockets_max: int | None = None
 
     def missing(self) -> str | None:
         """What it lacks to be measured here, and how to get it; None: nothing."""
@@ -218,7 +220,7 @@ BARE = Peer("bare", "bare C", frozenset({"echo", "broadcast", "noting", "storing
 PICOWS = Peer("picows", "picows", frozenset({"echo", "broadcast"}), picows)
 UWS = Peer("uws", "uWebSockets", frozenset({"echo", "broadcast", "count"}), uws, HERE / "uws")
 NODE = Peer("node", "Node `ws`", BARE.works, node, HERE / "node")
-WORKERD = Peer("workerd", "workerd", BARE.works | {"sleeper"}, workerd, HERE / "workerd", sleep_seconds=12)
+WORKERD = Peer("workerd", "workerd", BARE.works | {"sleeper"}, workerd, HERE / "workerd", 12, sockets_max=5_000)
 FASTAPI = Peer(
     "fastapi_redis",
     "FastAPI and Redis",

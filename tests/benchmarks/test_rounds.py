@@ -10,7 +10,7 @@ from benchmarks.peers import BARE, WORKERD, Peer
 from benchmarks.rows import ROWS, Row
 from benchmarks.samples import Asked, Sample
 
-from benchmarks import load, rounds
+from benchmarks import load, rounds, servers
 
 AT_HOME = {"echo", "broadcast", "noting", "storing", "count", "sleeper"}
 
@@ -42,9 +42,10 @@ def idle_servers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     @contextmanager
     def start(_row: Row, peer: Peer) -> Iterator[Any]:
         started.append(peer.name)
-        yield SimpleNamespace(settle=lambda: None, options=lambda work, rooms: {}, tries=1)
+        yield SimpleNamespace(options=lambda work, rooms: {}, tries=1)
 
     monkeypatch.setattr(rounds, "start", start)
+    monkeypatch.setattr(servers, "settle", lambda running: None)
     return started
 
 
