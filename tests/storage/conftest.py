@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ import pytest
 
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
+from roost.storage.background.background_writer import BackgroundWriter
+from roost.storage.background.errands import Done, Errand
+from roost.storage.background.work import Body, Work
 from roost.storage.journal.log import MemoryLog
 from roost.storage.sql.sql import SQL
 from roost.storage.store import HostStore
@@ -50,6 +55,37 @@ def make_store(tmp_path: Path) -> Iterator[Callable[..., HostStore]]:
 def store(make_store: Callable[..., HostStore], log: MemoryLog) -> HostStore:
     """A store whose commits are finished by hand, in `log`."""
     return make_store(log=log)
+
+
+class BackgroundHere(BackgroundWriter):
+    """A background writer of this very process; what is set as `refuse` is raised before anything is done, and what is
+    set as `lose` after it."""
+
+    def __init__(self) -> None:
+        super().__init__(-1)
+        self.work = Work()
+        self.refuse: Exception | None = None
+        self.lose: Exception | None = None
+        self.errands: list[Errand] = []
+
+    def ask(self, errand: Errand, body: Sequence[bytes | memoryview] = ()) -> Done:
+        self.errands.append(errand)
+        if self.refuse is not None:
+            raise self.refuse
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            sender = threading.Thread(target=theirs.sendall, args=(b"".join(body),))
+            sender.start()
+            done = self.work._do(errand, Body(ours, sum(map(len, body))))
+            sender.join()
+        if self.lose is not None:
+            raise self.lose
+        return done
+
+
+@pytest.fixture
+def background() -> BackgroundHere:
+    return BackgroundHere()
 
 
 @pytest.fixture

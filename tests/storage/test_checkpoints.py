@@ -16,6 +16,8 @@ from roost.errors import StorageError, StorageFullError
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
 from roost.storage import checkpoints
+from roost.storage.background.background_writer import BackgroundLostError
+from roost.storage.background.errands import UnsyncedError
 from roost.storage.database import Database
 from roost.storage.journal.log import MemoryLog
 from roost.storage.object_storage import ObjectStorage
@@ -265,3 +267,62 @@ def test_a_busy_object_is_brought_up_to_date_once_for_so_many_bytes_not_with_eac
             log.pending()[0].succeed()
         assert writer_of(storage).database.wal_bytes < 2 * due
     assert 5 <= len(synced) <= 600 * 3 * 4120 // due + 1
+
+
+@pytest.fixture
+def beside(storage: ObjectStorage, background: Any) -> ObjectStorage:
+    """The storage, in a store that has a background writer."""
+    store: Any = store_of(storage)
+    store._open.checkpoints._background = background
+    return storage
+
+
+def test_the_background_writer_brings_files_up_to_date(
+    beside: ObjectStorage, log: MemoryLog, background: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Database, "write_pages", None)
+    monkeypatch.setattr(Database, "sync", None)
+    commit(beside, b"1")
+    log.pending()[0].succeed()
+    store_of(beside).settle()
+    assert len(background.errands) == 1
+    assert writer_of(beside).up_to_date
+    assert log.let_go_of == {beside.object_id.key: writer_of(beside).number}
+
+
+def test_where_the_background_writer_is_gone_the_host_does_its_work(
+    beside: ObjectStorage, log: MemoryLog, background: Any
+) -> None:
+    background.refuse = BackgroundLostError("gone")
+    commit(beside, b"1")
+    log.pending()[0].succeed()
+    store_of(beside).settle()
+    assert len(background.errands) == 1
+    assert writer_of(beside).up_to_date
+
+
+def test_no_room_for_the_background_writer_keeps_the_journal_from_letting_go(
+    beside: ObjectStorage, log: MemoryLog, background: Any
+) -> None:
+    background.refuse = OSError(errno.ENOSPC, "No space left on device")
+    commit(beside, b"1")
+    log.pending()[0].succeed()
+    store_of(beside).settle()
+    assert log.let_go_of == {}
+    assert writer_of(beside).failure is None
+    background.refuse = None
+    store_of(beside).checkpoint()
+    assert writer_of(beside).up_to_date
+
+
+def test_a_file_that_the_background_writer_cannot_sync_is_not_used_again(
+    beside: ObjectStorage, log: MemoryLog, background: Any, room: ObjectId
+) -> None:
+    background.refuse = UnsyncedError(errno.EIO, "disk gone")
+    commit(beside, b"1")
+    log.pending()[0].succeed()
+    store_of(beside).settle()
+    assert log.let_go_of == {}
+    beside.close()
+    with pytest.raises(StorageError, match=r"cannot be made durable: .*disk gone"):
+        store_of(beside).open(room).get("a")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 from roost.storage import memory_wal
 from roost.storage.alarms import alarms
+from roost.storage.background.background_writer import BackgroundLostError
 from roost.storage.database import Database, Images
 from roost.storage.journal.record import PAGE_BYTES
+from roost.storage.sums import damaged_pages
 from roost.storage.template import Template
 
 
@@ -377,3 +382,58 @@ def test_removing_leaves_no_file(database: Database) -> None:
     assert list(database.path.parent.iterdir()) == []
     with contextlib.suppress(FileNotFoundError):
         database.remove()
+
+
+def test_another_process_writes_what_this_one_would_have_written(
+    database: Database, background: Any, tmp_path: Path
+) -> None:
+    for number in range(150):
+        put(database, f"key {number % 40}", f"{number}" * 500)
+    shutil.copytree(database.path.parents[2], tmp_path / "before")
+    database.write_beside(database.mark, background)
+    there = database.path.read_bytes()
+    assert sorted(background.errands[0].pages) == background.errands[0].pages
+    other = tmp_path / "before" / "ROOM" / "ab" / "object.sqlite"
+    shutil.copy(other, database.path)
+    database._written = 0
+    database.write_pages(database.mark)
+    database.sync()
+    assert database.path.read_bytes() == there
+    fd = os.open(database.path, os.O_RDONLY)
+    assert damaged_pages(database.path, fd) == []
+    os.close(fd)
+
+
+def test_another_process_is_asked_only_for_what_is_new(database: Database, background: Any) -> None:
+    put(database, "a", "x" * 20_000)
+    database.write_beside(database.mark, background)
+    assert background.errands[0].is_new
+    put(database, "b")
+    database.write_beside(database.mark, background)
+    assert not background.errands[1].is_new
+    assert 0 < len(background.errands[1].pages) < len(background.errands[0].pages)
+    database.write_beside(database.mark, background)
+    assert (background.errands[2].pages, background.errands[2].size_pages) == ([], 0)
+
+
+def test_pages_moved_since_the_last_sync_get_their_checksums_from_the_other_process(
+    database: Database, background: Any
+) -> None:
+    put(database, "a")
+    database.begin_checkpoint()
+    database.move_pages()
+    database.ready()
+    database.write_beside(database.mark, background)
+    assert background.errands[0].unsummed
+    database.write_beside(database.mark, background)
+    assert not background.errands[1].unsummed
+
+
+def test_what_another_process_has_not_done_counts_as_not_done(database: Database, background: Any) -> None:
+    put(database, "a")
+    background.lose = BackgroundLostError("gone")
+    with pytest.raises(BackgroundLostError):
+        database.write_beside(database.mark, background)
+    background.lose = None
+    database.write_beside(database.mark, background)
+    assert background.errands[1] == background.errands[0]

@@ -311,3 +311,32 @@ def test_a_file_that_may_not_grow_costs_its_object_a_turn_and_no_other(make_stor
     told = put(greedy, "b", os.urandom(500_000))
     store.settle()
     assert told == [None]
+
+
+def test_a_store_with_a_child_beside_it_leaves_everything_up_to_date_and_no_child(
+    make_store: MakeStore, space: IdSpace, tmp_path: Path
+) -> None:
+    store = make_store(limits=Limits(checkpoint_bytes=1), beside=True)
+    for number in range(5):
+        storage = store.open(space.from_name(f"room {number}"))
+        storage.put("a", b"%d" % number)
+        storage.commit(lambda error: None)
+    store.settle()
+    background: Any = store._background
+    assert background.pid is not None
+    store.close()
+    assert background.pid is None
+    again = make_store()
+    assert again.recovered.objects == 0
+    assert [again.open(space.from_name(f"room {number}")).get("a") for number in range(5)] == [
+        b"%d" % number for number in range(5)
+    ]
+
+
+def test_a_store_that_is_only_closed_starts_no_child(make_store: MakeStore, room: ObjectId) -> None:
+    store = make_store(beside=True)
+    storage = store.open(room)
+    storage.put("a", b"1")
+    storage.commit(lambda error: None)
+    store.close()
+    assert make_store().recovered.objects == 0

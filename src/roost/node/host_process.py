@@ -54,6 +54,7 @@ class HostProcess:
             keeper=HistoryKeeper(settings.data, settings.limits),
             rewinder=self._rewinder,
             owns=self._owns,
+            beside=True,
         )
         self._host = Host(
             self._app,

@@ -1,7 +1,8 @@
 # Bringing objects' files up to date, beside the loop.
 #
 #  (1) A checkpoint begins and ends on the loop; in between the pages of durable commits are written and the file is
-#      synced, on a thread. Turns go on meanwhile, and so do their commits.
+#      synced: a thread has the background writer do it, so that it does not share the interpreter with the loop for
+#      long, or does it itself. Turns go on meanwhile, and so do their commits.
 #  (2) Where the write-ahead log has grown too large, it is emptied as soon as nearly all of it is in the file, which is
 #      a matter of memory. A turn that wants the database waits for that, and only then: so one object's log is emptied
 #      at a time, when no turn has its database open and every commit is durable. What was committed since the file was
@@ -23,6 +24,8 @@ import apsw
 import msgspec
 
 from roost.errors import StorageError
+from roost.storage.background.background_writer import BackgroundLostError, BackgroundWriter
+from roost.storage.background.errands import UnsyncedError
 from roost.storage.writer import Writer
 
 logger = logging.getLogger("roost.storage")
@@ -41,14 +44,16 @@ class _Step(msgspec.Struct, eq=False):
 
 class Checkpoints:
     """Makes checkpoints, and empties write-ahead logs larger than `log_bytes_max`; `finished` is called on the owner's
-    thread after each checkpoint that succeeded."""
+    thread after each checkpoint that succeeded. `background` writes the files, where it is there."""
 
     def __init__(
         self,
         post: Callable[[Callable[[], None]], None],
         finished: Callable[[Writer], None],
         log_bytes_max: Callable[[], int],
+        background: BackgroundWriter | None = None,
     ) -> None:
+        self._background = background
         self._post = post
         self._finished = finished
         self._log_bytes_max = log_bytes_max
@@ -65,7 +70,9 @@ class Checkpoints:
             return self.empty(writer)
         writer.checkpointing = True
         number, mark = writer.durable, writer.database.durable_mark
-        self._run(self._writers, lambda: _write(writer, number, mark), lambda ok: self._wrote(writer, ok))
+        self._run(
+            self._writers, lambda: _write(writer, number, mark, self._background), lambda ok: self._wrote(writer, ok)
+        )
         return True
 
     def empty(self, writer: Writer) -> bool:
@@ -162,20 +169,38 @@ class Checkpoints:
         return succeeded
 
 
-def _write(writer: Writer, number: int, mark: int) -> bool:
+def _write(writer: Writer, number: int, mark: int, background: BackgroundWriter | None) -> bool:
     try:
-        writer.database.write_pages(mark)
+        if background is None or not _write_beside(writer, number, mark, background):
+            writer.database.write_pages(mark)
+            _sync(writer, number)
+    except UnsyncedError as error:
+        writer.failure = StorageError(f"{writer.database.path} cannot be made durable: {error}")
+        logger.error("%s; it is not used again before the next start", writer.failure)
+        return False
     except OSError as error:
         if not writer.retry_at:  # else it was said before
             logger.warning("%s could not be brought up to date: %s", writer.database.path, error)
         return False
+    return True
+
+
+def _write_beside(writer: Writer, number: int, mark: int, background: BackgroundWriter) -> bool:
+    """Have it done by the background writer; false where there is none now."""
+    try:
+        writer.database.write_beside(mark, background)
+    except BackgroundLostError as error:
+        logger.debug("%s is brought up to date by the host itself: %s", writer.database.path, error)
+        return False
+    writer.synced(number)
+    return True
+
+
+def _sync(writer: Writer, number: int) -> None:
     try:
         writer.sync(number)
     except OSError as error:
-        writer.failure = StorageError(f"{writer.database.path} cannot be made durable: {error}")
-        logger.error("%s; it is not used again before the next start", writer.failure)
-        return False
-    return True
+        raise UnsyncedError(*error.args) from error
 
 
 def _move(writer: Writer) -> bool:

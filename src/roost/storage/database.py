@@ -24,8 +24,10 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import sys
 import threading
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +35,8 @@ import apsw
 
 from roost.errors import StorageCorruptError
 from roost.storage import memory_wal
+from roost.storage.background.background_writer import BackgroundWriter
+from roost.storage.background.errands import WritePages
 from roost.storage.files import Files, read_fully, sync_directory, sync_file, write_all
 from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.layout import make_private
@@ -43,7 +47,8 @@ from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template
 if TYPE_CHECKING:
     from roost.storage.sql.guard import Guard
 
-_FRAME = 24 + PAGE_BYTES
+_FRAME_HEAD = 24
+_FRAME = _FRAME_HEAD + PAGE_BYTES
 _PAGE_AND_SIZE = struct.Struct(">II")
 """A frame begins with its page's number and, in the last frame of a commit, the size of the database."""
 _SETTINGS = ("locking_mode=EXCLUSIVE", "synchronous=OFF", "temp_store=MEMORY", "foreign_keys=ON")
@@ -279,6 +284,23 @@ class Database:
         self._unsummed.update(frames)
         self._written = mark
 
+    def write_beside(self, mark: int, background: BackgroundWriter) -> None:
+        """Do what `write_pages` and `sync` do, in another process. On any thread, while turns go on.
+
+        Raises BackgroundLostError when there is none: then nothing is known of it, and it can be done here.
+        UnsyncedError is what OSError is of `sync`.
+        """
+        heads = self._wal.heads[self._written : mark]
+        frames = dict(zip(_pages_of(heads), range(self._written, mark), strict=True))
+        size = _PAGE_AND_SIZE.unpack_from(heads[-1])[1] if heads else 0
+        pages = [page for page in sorted(frames) if page <= size]
+        images = self._wal.pages
+        errand = WritePages(str(self.path), pages, size, list(self._unsummed), not self._named)
+        background.ask(errand, [images[frames[page]] for page in pages])
+        self._written = mark
+        self._unsummed.clear()
+        self._named = True
+
     def _runs(self, frames: dict[int, int]) -> Iterator[tuple[int, list[bytes]]]:
         """Images of pages that lie side by side, each run with the number of its first page."""
         first, images = 0, list[bytes]()
@@ -341,6 +363,14 @@ class Database:
         remove_sums(self.path)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
+
+
+def _pages_of(heads: list[bytes]) -> Sequence[int]:
+    """The page of each frame; all at once, since a long log one by one keeps the interpreter busy for milliseconds."""
+    words = array("I", b"".join(heads))
+    if sys.byteorder == "little":
+        words.byteswap()
+    return words[:: _FRAME_HEAD // words.itemsize]
 
 
 def said_pages(pages: list[int]) -> str:

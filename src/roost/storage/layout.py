@@ -17,6 +17,7 @@ import errno
 import fcntl
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from roost.errors import DataDirectoryError, InvalidArgumentError
 from roost.storage.files import Files, sync_directory, write_all
 
 FORMAT = 2
+_ORPHAN_SECONDS = 10.0  # that a sync of a disk which hangs may keep the child of a host that was killed
+_ORPHAN_PAUSE_SECONDS = 0.005
 _BINDING = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -108,9 +111,9 @@ class SlotLock:
         except OSError as error:
             raise _unusable(directory, error) from error
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take()
         except OSError as error:
-            holder = os.pread(self._fd, 20, 0).decode(errors="replace").strip()
+            holder = self._holder()
             os.close(self._fd)
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise _unusable(directory, error) from error
@@ -120,9 +123,41 @@ class SlotLock:
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
+    @property
+    def fd(self) -> int:
+        """The descriptor that holds it. A child that inherits it holds the slot too, until it ends."""
+        return self._fd
+
+    def _take(self) -> None:
+        """Take the lock; where the last holder was killed, once its child has ended too, which it is about to."""
+        end = time.monotonic() + _ORPHAN_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= end or _is_alive(self._holder()):
+                    raise
+                time.sleep(_ORPHAN_PAUSE_SECONDS)
+            else:
+                return
+
+    def _holder(self) -> str:
+        return os.pread(self._fd, 20, 0).decode(errors="replace").strip()
+
     def release(self) -> None:
         """Give the slot back."""
         os.close(self._fd)
+
+
+def _is_alive(holder: str) -> bool:
+    """Whether the process runs that a lock names; also where that cannot be told."""
+    try:
+        os.kill(int(holder), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OverflowError, PermissionError):
+        return True  # as far as we can tell
+    return True
 
 
 def make_private(path: Path) -> None:

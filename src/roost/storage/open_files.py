@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from roost.limits import Limits
+from roost.storage.background.background_writer import BackgroundWriter
 from roost.storage.checkpoints import Checkpoints
 from roost.storage.writer import Writer
 
@@ -29,7 +30,13 @@ _DESCRIPTORS_OF_OTHERS = 200
 class OpenFiles:
     """Keeps the files; `flush` waits until the fate of every commit is known."""
 
-    def __init__(self, limits: Limits, post: Callable[[Callable[[], None]], None], flush: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        post: Callable[[Callable[[], None]], None],
+        flush: Callable[[], None],
+        background: BackgroundWriter | None = None,
+    ) -> None:
         self._limits = limits
         self._post = post
         self._flush = flush
@@ -41,7 +48,7 @@ class OpenFiles:
         """Those that are closed when their checkpoint is over, unless they are used before."""
         self._open_max = min(limits.open_databases_max, _affordable())
         self._checkpoint_bytes = limits.checkpoint_bytes
-        self.checkpoints = Checkpoints(post, self.checkpointed, lambda: self._checkpoint_bytes)
+        self.checkpoints = Checkpoints(post, self.checkpointed, lambda: self._checkpoint_bytes, background)
 
     @property
     def crowded(self) -> bool:

@@ -26,6 +26,7 @@ from roost.ids import ObjectId
 from roost.limits import DEFAULTS, Limits
 from roost.storage.alarms.agenda import Agenda
 from roost.storage.alarms.alarms import FailedAlarm
+from roost.storage.background.background_writer import BackgroundWriter
 from roost.storage.database import Database
 from roost.storage.files import Files
 from roost.storage.journal.contents import Content
@@ -58,6 +59,7 @@ class HostStore:
     `loop` is where callbacks come back: by default the running one. Without any, `settle()` waits for what is under way
     and calls them; that is for tools and tests. `log` replaces the journal. `keeper` takes over what the journal
     needs no more; `rewinder` knows objects' pasts, for restores. `owns` tells by the key which objects are this host's.
+    With `beside`, a child process writes objects' files, so that this one has its interpreter for turns.
 
     Raises DataDirectoryError when the directory cannot be used or another process runs this host, StorageCorruptError
     when its journal is damaged.
@@ -76,6 +78,7 @@ class HostStore:
         keeper: Keeper | None = None,
         rewinder: Rewinder | None = None,
         owns: Callable[[bytes], bool] | None = None,
+        beside: bool = False,
     ) -> None:
         self._limits = limits
         self._keeper = keeper or NothingKept()
@@ -85,7 +88,6 @@ class HostStore:
         self._loop = loop or _running_loop()
         self._posted: deque[Callable[[], None]] = deque()
         self._posting = threading.Condition()
-        self._open = OpenFiles(limits, self.post, lambda: self._log.flush())
         self._template = Template()
         self._closed = False
         self.on_alarm: Callable[[ObjectId, int | None], None] = lambda *told: self.agenda.note(*told)
@@ -98,6 +100,8 @@ class HostStore:
         """Told once when nothing can be made durable any more: only another process can go on, after recovery."""
         self._layout = DataDirectory(directory, lambda layout: upgrade(layout, self._keeper))
         self._lock = self._layout.slot(slot)
+        self._background = BackgroundWriter(self._lock.fd) if beside else None
+        self._open = OpenFiles(limits, self.post, lambda: self._log.flush(), self._background)
         agenda: Agenda | None = None
         try:
             agenda = self.agenda = self._open_agenda(owns or _own_all)
@@ -139,7 +143,7 @@ class HostStore:
             survey.close()
             raise
         if survey.objects:
-            self._recovery = ObjectRecovery(self._layout, survey, journal.let_go, files)
+            self._recovery = ObjectRecovery(self._layout, survey, journal.let_go, files, self._background)
         else:
             survey.close()
         return Recovered(len(survey.objects), survey.commits), journal
@@ -419,9 +423,13 @@ class HostStore:
         for writer in self._open.writers.values():
             writer.undo(writer.database.mark)
             writer.in_turn = False
+        if self._background is not None:
+            self._background.start_no_more()
         self._open.begin_all()
         self.settle()
         self._open.checkpoints.close()
+        if self._background is not None:
+            self._background.close()
         for writer in list(self._open.writers.values()):
             self._open.drop(writer)
         self._keeper.close()

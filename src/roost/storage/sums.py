@@ -183,17 +183,17 @@ def _block_of(page: int) -> int:
 
 def _sums_of(fd: int, pages: Iterable[int]) -> Iterator[tuple[int, int]]:
     """The sums of pages, given in order, as far as the file reaches."""
-    for first, count in _runs(pages):
+    for first, count in runs(pages):
         raw = memoryview(read_fully(fd, count * PAGE_BYTES, (first - 1) * PAGE_BYTES))
         for at in range(len(raw) // PAGE_BYTES):
             yield first + at, page_sum(raw[at * PAGE_BYTES : (at + 1) * PAGE_BYTES])
 
 
-def _runs(pages: Iterable[int]) -> Iterator[tuple[int, int]]:
+def runs(pages: Iterable[int], pages_max: int = _READ_PAGES_MAX) -> Iterator[tuple[int, int]]:
     """Neighbours together: the first page and how many."""
     first, count = 0, 0
     for page in pages:
-        if count and page == first + count and count < _READ_PAGES_MAX:
+        if count and page == first + count and count < pages_max:
             count += 1
             continue
         if count:

@@ -299,6 +299,10 @@ class Writer:
     def sync(self, number: int) -> None:
         """Make the file durable, which holds everything up to `number`, and tell the log; on any thread."""
         self.database.sync()
+        self.synced(number)
+
+    def synced(self, number: int) -> None:
+        """The file is durable, and holds everything up to `number`; on any thread."""
         self._log.let_go(self.key, number)
         self.checkpointed = number
 

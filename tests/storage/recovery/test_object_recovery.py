@@ -18,6 +18,8 @@ import pytest
 from roost.errors import StorageCorruptError, StorageError, StorageFullError
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
+from roost.storage.background.background_writer import BackgroundLostError
+from roost.storage.background.errands import Done, Errand, Recover
 from roost.storage.files import Files
 from roost.storage.journal.parted_images import PART_PAGES
 from roost.storage.journal.record import PAGE_BYTES, Record
@@ -388,3 +390,125 @@ def test_objects_in_quarantine_are_refused_until_it_is_lifted(
         store.open(ids[0]).get("turn")
     quarantine.lift(ids[0].key)
     assert store.open(ids[0]).get("turn") == b"5"
+
+
+# Beside, by the background writer.
+
+
+@pytest.fixture
+def beside(left_behind: Path, background: Any, monkeypatch: pytest.MonkeyPatch) -> Held:
+    """The recovery of what a crash left, with a background writer that is worth it from the first object on."""
+    monkeypatch.setattr(object_recovery, "BESIDE_FROM", 1)
+    held = Held(left_behind)
+    held.recovery._background = background
+    return held
+
+
+def turns(data: Path, make_store: MakeStore, ids: list[ObjectId]) -> list[bytes | None]:
+    store = make_store(data)
+    return [store.open(object_id).get("turn") for object_id in ids]
+
+
+def test_the_background_writer_recovers_all_where_there_are_many(
+    beside: Held, left_behind: Path, ids: list[ObjectId], make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_recovery, "_AT_A_TIME", 3)
+    monkeypatch.setattr(ObjectRecovery, "recover", None)  # nothing is left for this process
+    monkeypatch.setattr(ObjectRecovery, "_sweep_here", None)
+    beside.recovery.recover_all()
+    beside.recovery.close()
+    assert beside.recovery.done
+    assert sorted(beside.let_go) == sorted(object_id.key for object_id in ids)
+    monkeypatch.undo()
+    assert turns(left_behind, make_store, ids) == [b"5"] * len(ids)
+
+
+def test_few_objects_are_not_worth_another_process(beside: Held, background: Any, ids: list[ObjectId]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(object_recovery, "BESIDE_FROM", len(ids) + 1)
+        beside.recovery.recover_all()
+    beside.recovery.close()
+    assert beside.recovery.done
+    assert background.errands == []
+
+
+@pytest.mark.parametrize("failure", [BackgroundLostError("gone"), OSError(errno.EIO, "broken")])
+def test_without_the_background_writer_the_host_recovers_all(
+    beside: Held, background: Any, left_behind: Path, ids: list[ObjectId], make_store: MakeStore, failure: Exception
+) -> None:
+    background.refuse = failure
+    beside.recovery.recover_all()
+    beside.recovery.close()
+    assert beside.recovery.done
+    assert turns(left_behind, make_store, ids) == [b"5"] * len(ids)
+
+
+def test_a_background_writer_that_is_lost_in_between_leaves_the_rest_to_the_host(
+    beside: Held,
+    background: Any,
+    left_behind: Path,
+    ids: list[ObjectId],
+    make_store: MakeStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(object_recovery, "_AT_A_TIME", 2)
+    ask = background.ask
+
+    def lost_later(errand: Errand) -> Done:
+        if len(background.errands) == 3:
+            background.lose = BackgroundLostError("gone")  # it was done, and nobody hears of it
+        done: Done = ask(errand)
+        return done
+
+    monkeypatch.setattr(background, "ask", lost_later)
+    beside.recovery.recover_all()
+    beside.recovery.close()
+    assert beside.recovery.done
+    assert turns(left_behind, make_store, ids) == [b"5"] * len(ids)
+
+
+def test_whoever_wants_an_object_that_another_process_has_waits_for_it(
+    beside: Held, background: Any, ids: list[ObjectId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, may_go_on = threading.Event(), threading.Event()
+    ask = background.ask
+
+    def held(errand: Errand) -> Done:
+        if isinstance(errand, Recover):
+            asked.set()
+            may_go_on.wait()
+        done: Done = ask(errand)
+        return done
+
+    monkeypatch.setattr(background, "ask", held)
+    sweep = threading.Thread(target=beside.recovery.recover_all)
+    sweep.start()
+    asked.wait()
+    wanted = threading.Thread(target=beside.recovery.recover, args=(ids[0].key,))
+    wanted.start()
+    assert ids[0].key not in beside.let_go
+    may_go_on.set()
+    wanted.join()
+    assert ids[0].key in beside.let_go
+    sweep.join()
+    beside.recovery.close()
+    assert sorted(beside.let_go) == sorted(object_id.key for object_id in ids)
+
+
+def test_what_another_process_leaves_undone_is_recovered_here(
+    beside: Held, background: Any, left_behind: Path, ids: list[ObjectId], make_store: MakeStore
+) -> None:
+    background.work._do = lambda errand, body: Done()
+    beside.recovery.recover_all()
+    beside.recovery.close()
+    assert beside.recovery.done
+    assert turns(left_behind, make_store, ids) == [b"5"] * len(ids)
+
+
+def test_no_further_object_is_given_away_once_the_store_closes(
+    beside: Held, background: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside.recovery.close()
+    beside.recovery._run_sweep()
+    assert not [errand for errand in background.errands if isinstance(errand, Recover)]
+    assert beside.let_go == []

@@ -4,6 +4,7 @@
 #      then does it let go of the old segments. What happened before counts as not done: replaying twice does no harm.
 #  (2) One object is recovered by one thread: the sweep, which goes through the whole journal and brings all of them
 #      along, or whoever opens an object that the sweep has not finished. Whoever comes second waits for the first.
+#      Where there are many, the sweep is made by the background writer, and what it leaves, or leaves undone, by us.
 #  (3) A file is not touched any more once its object was recovered: it may be open in SQLite, whose locks on it a close
 #      of ours would drop (POSIX).
 #  (4) What goes wrong with one object is that object's trouble: no room or an error of the disk is told to whoever
@@ -12,14 +13,17 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from roost.errors import StorageCorruptError, StorageError, StorageFullError
+from roost.storage.background.background_writer import BackgroundLostError, BackgroundWriter
+from roost.storage.background.errands import ReadJournal, Recover, SyncNames
 from roost.storage.files import Files, is_out_of_space, sync_directory
 from roost.storage.journal.parted_images import PartedImages
 from roost.storage.journal.record import Record
@@ -34,6 +38,10 @@ _THREADS = 3  # more would not be faster, and be in the way of the loop
 _TOGETHER = 1024  # objects that are synced before their names are: many of them share directories
 _PIECE = 16  # records that are decoded at a stretch: some 50 µs
 _RETRY_SECONDS = 5.0
+BESIDE_FROM = 200
+"""How many objects are worth another process: it takes longer to start than these do."""
+_BESIDE_THREADS = 2
+_AT_A_TIME = 64  # objects that the other process has at a time
 
 
 class ObjectRecovery:
@@ -45,8 +53,10 @@ class ObjectRecovery:
         survey: Survey,
         let_go: Callable[[bytes, int], None],
         files: Files | None = None,
+        background: BackgroundWriter | None = None,
     ) -> None:
         self._layout = layout
+        self._background = background
         self._survey = survey
         self._let_go = let_go
         self._files = files or Files()
@@ -134,6 +144,47 @@ class ObjectRecovery:
             self._resting = False
 
     def _run_sweep(self) -> None:
+        if self._background is not None and self.waiting >= BESIDE_FROM:
+            try:
+                self._sweep_beside(self._background)
+            except BackgroundLostError as error:
+                logger.warning("objects are recovered by the host itself: %s", error)
+            except OSError as error:
+                logger.warning("the background writer cannot recover objects, so the host does: %s", error)
+        if not self._alone.issuperset(self._waiting):
+            self._sweep_here()
+
+    # By the background writer.
+
+    def _sweep_beside(self, background: BackgroundWriter) -> None:
+        """Have objects recovered by another process, some at a time; those that are left are for this one.
+
+        What is with the other process counts as taken: whoever wants such an object waits for the few with it.
+        Raises BackgroundLostError and OSError.
+        """
+        survey = self._survey
+        segments = [str(reader.path) for reader in survey.readers]
+        background.ask(ReadJournal(str(self._layout.path), str(survey.slot), segments))
+        keys = sorted(set(self._waiting) - self._alone, key=lambda key: survey.objects[key].places[-1], reverse=True)
+        with ThreadPoolExecutor(_BESIDE_THREADS, thread_name_prefix="roost-recovery-ask") as threads:
+            for chunk in batched(keys, _TOGETHER):
+                done = threads.map(lambda some: self._recover_beside(background, some), batched(chunk, _AT_A_TIME))
+                synced = list(itertools.chain.from_iterable(done))
+                background.ask(SyncNames(synced))
+                self._finish_all(synced)
+
+    def _recover_beside(self, background: BackgroundWriter, keys: list[bytes]) -> list[bytes]:
+        taken = [] if self._closing.is_set() else [key for key in keys if self._take_free(key)]
+        try:
+            done = background.ask(Recover(taken)).keys if taken else []
+        finally:
+            self._give_back(taken)
+        self._alone.update(set(taken).difference(done))  # whatever is with them is told to whoever wants them
+        return done
+
+    # By this process.
+
+    def _sweep_here(self) -> None:
         self._sweep = Replay(self._files)
         try:
             for place in reversed(self._survey.places):
@@ -186,10 +237,16 @@ class ObjectRecovery:
         synced = [key for key in threads.map(self._sync, keys) if key is not None]
         for directories in names_of(map(self._path, synced)):
             list(threads.map(sync_directory, directories))
-        for key in synced:
-            if not self._closing.is_set() and self._take_free(key):
-                self._finish(key)
-                self._give_back([key])
+        self._finish_all(synced)
+
+    def _finish_all(self, keys: list[bytes]) -> None:
+        """The files of these objects are whole and durable, unless somebody was faster and has recovered them since."""
+        for some in batched(keys, _PIECE):
+            for key in some:
+                if not self._closing.is_set() and self._take_free(key):
+                    self._finish(key)
+                    self._give_back([key])
+            time.sleep(0)  # as above
 
     def _sync(self, key: bytes) -> bytes | None:
         """Make the file of an object durable that the sweep has written to; None when that is none of our business."""
@@ -284,6 +341,12 @@ class ObjectRecovery:
 
     def _path(self, key: bytes) -> Path:
         return self._layout.object_path(self._survey.objects[key].binding, key)
+
+
+def batched(keys: Sequence[bytes], count: int) -> Iterator[list[bytes]]:
+    """So many at a time."""
+    for start in range(0, len(keys), count):
+        yield list(keys[start : start + count])
 
 
 def _say(reason: str, lost: list[int]) -> str:

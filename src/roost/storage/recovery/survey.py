@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import msgspec
@@ -55,10 +55,12 @@ class Traces(msgspec.Struct):
 
 
 class Survey:
-    """The segments of a slot that recovery needs. Raises StorageCorruptError where it cannot know what is lost."""
+    """The segments of a slot that recovery needs, among all or among `only` some. Raises StorageCorruptError where it
+    cannot know what is lost."""
 
-    def __init__(self, slot: Path) -> None:
+    def __init__(self, slot: Path, *, only: Collection[Path] | None = None) -> None:
         self.slot = slot
+        self._only = only
         self.readers: list[SegmentReader] = []
         """In order, oldest first."""
         self.places: list[Place] = []
@@ -88,6 +90,8 @@ class Survey:
 
     def _read(self) -> None:
         for path in segment_paths(self.slot):
+            if self._only is not None and path not in self._only:
+                continue
             reader = SegmentReader(path)
             self.readers.append(reader)
             if not reader.sequence or reader.settled:
