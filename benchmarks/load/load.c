@@ -21,7 +21,7 @@
 
 #include "incoming.h"
 
-enum { EVENTS = 512, CONNECTING_MAX = 64, SOURCES = 8, DEAF_BYTES = 4096 };
+enum { EVENTS = 512, CONNECTING_MAX = 64, SOURCES = 8, DEAF_BYTES = 4096, OPENING_SECONDS_MAX = 120 };
 
 static struct { uint64_t from; double processor; } watched; // the generator itself: is it the one that is measured?
 
@@ -112,11 +112,11 @@ static void prepare(void) {
 static int settled(void) { return want.mode == COLD ? (int)count.arrived : opened; }
 
 static void open_all(void) {
-    uint64_t give_up = now() + 60000000000u;
+    uint64_t give_up = now() + OPENING_SECONDS_MAX * 1000000000ull;
     for (int dialled = 0; settled() < want.connections && !gone;) {
         for (; dialled < want.connections && dialled - settled() < CONNECTING_MAX; dialled++) dial(&all[dialled]);
         round_of_events(100);
-        if (now() > give_up) fail("%d of %d connections were open after 60 s", opened, want.connections);
+        if (now() > give_up) fail("%d of %d connections were open after %d s", opened, want.connections, OPENING_SECONDS_MAX);
     }
     if (gone) fail("%s", count.first_trouble);
 }
