@@ -101,6 +101,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     close_seconds_max: float = 10.0  # for the client's half of the closing handshake
     ping_seconds: float = 30.0  # of silence, before the gateway pings
     pong_seconds_max: float = 30.0  # for anything to come back; then 1006
+    park_seconds: float = 2.0  # of a client's silence, before its socket gives its transport back; 0: never
     deflate_bytes_min: int = 1_024  # of a message that is compressed for clients that offer it; 0: none ever is
     deflate_window_bits: int = 12  # 9 to 15, of the window: 4 KiB; 32 KiB of memory where it is kept
     deflate_contexts_bytes_max: int = 0  # of windows that are kept between messages, per gateway; 0: none is

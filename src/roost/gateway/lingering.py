@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from roost.gateway.deadlines import Deadlines
+
+_DROPPED = bytearray(64 * 1024)
+"""Where it is read to; nobody looks at it."""
 
 
 class Lingerers:
@@ -58,21 +62,29 @@ class Lingerers:
         self.on_removed()
 
 
-class _Lingering(asyncio.Protocol):
-    """Reads nothing of use until the client has gone."""
+class _Lingering(asyncio.BufferedProtocol):
+    """Reads nothing of use until the client has gone. Also the Sleeper of a transport that is parked."""
 
     def __init__(self, transport: asyncio.Transport, all_of_them: Lingerers) -> None:
         self.deadline_slot = 0
         self._transport = transport
         self._all = all_of_them
 
-    def data_received(self, data: bytes) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Something had to wait for the client, and the transport was woken for it."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
+        self._transport.set_protocol(self)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return _DROPPED
+
+    def buffer_updated(self, nbytes: int) -> None:
         pass
 
     def eof_received(self) -> bool:
         return False  # the transport closes itself
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._all.remove(self)
 
     def on_deadline(self) -> None:

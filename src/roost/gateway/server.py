@@ -120,6 +120,7 @@ class Gateway:
         await asyncio.sleep(0)  # the loop tells them that they are lost
         await self.links.stop()
         self.shared.deadlines.close()
+        await self.shared.parking.close()
 
     def _close_sockets(self, code: int) -> None:
         reason = "going away" if code == GOING_AWAY else "service restart"

@@ -1,6 +1,6 @@
 """One client's open WebSocket (RFC 6455): its transport, what is written to it, its silence, and the closing handshake.
 
-What the client sends is read by a `MessageReader`.
+What the client sends is read by a `MessageReader`. One that is silent is parked: it has neither transport nor reader.
 
  (1) Messages reach the keeper in the order in which the client sent them, each whole.
  (2) Frames leave in the order in which they were written; after a Close frame, none.
@@ -12,6 +12,11 @@ What the client sends is read by a `MessageReader`.
      control keeps it from being read.
  (6) At most `socket_send_bytes_max` wait for a client that does not read; one message alone is always let through to a
      client that has read everything before it.
+ (7) It is parked when the client has said nothing for `park_seconds`, is read, owes and is owed nothing and has no
+     message half sent. All of the above holds while it is, and the keeper cannot tell. What a parked client says is
+     read where it lies, by a reader that all of them share: a lone message, or a Pong, makes no transport.
+ (8) It is woken by a message that did not come whole, by the second message within `park_seconds`, and by what the
+     kernel does not take at once.
 
 States: OPEN -> CLOSING (our Close frame is sent) -> CLOSED (the keeper was told; the transport may live on a little).
 After a breach nothing is read any more; the state is as it was until the Close frame.
@@ -21,7 +26,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from roost.gateway.coding import PLAIN, Coding
 from roost.gateway.cork import Cork
@@ -31,6 +36,8 @@ from roost.gateway.fragments import Allowance
 from roost.gateway.framing import PING, PONG, encode_close, encode_control
 from roost.gateway.lingering import Lingerers
 from roost.gateway.message_reader import MessageReader
+from roost.gateway.parking import Parking
+from roost.gateway.parking_transport import ParkedTransport
 from roost.gateway.shared_batch import SharedBatch
 from roost.gateway.vital_signs import is_there
 from roost.held_socket import CLOSED, CLOSING, OPEN
@@ -88,6 +95,9 @@ class Shared:
         "deflate",
         "limits",
         "lingerers",
+        "park_slots",
+        "parked_reader",
+        "parking",
         "ping_slots",
         "pong_slots",
     )
@@ -102,19 +112,25 @@ class Shared:
         self.close_seconds = limits.close_seconds_max
         self.ping_slots = deadlines.slots(limits.ping_seconds)
         self.pong_slots = deadlines.slots(limits.pong_seconds_max)
+        self.park_slots = deadlines.slots(limits.park_seconds) if limits.park_seconds else 0
+        """0: never."""
+        self.parking = Parking(asyncio.get_running_loop())
+        self.parked_reader: MessageReader | None = None
+        """Reads for all that are parked."""
 
 
 class HeldConnection:
     """The connection of a client whose handshake was answered with 101.
 
     Others know `write`, `is_open`, `close`, `pause_reading`, `resume_reading`, `abort`, and the keeper's calls. It is
-    the Listener of its MessageReader.
+    the Listener of its MessageReader, and the Sleeper of its ParkedTransport.
     """
 
     __slots__ = (
         "_behind",
         "_heard_slot",
         "_keeper",
+        "_may_park",
         "_may_read",
         "_pinged_slot",
         "_reader",
@@ -150,6 +166,7 @@ class HeldConnection:
         """What flow control says."""
         self._reading = False
         """Whether the transport reads."""
+        self._may_park = shared.park_slots > 0 and transport.get_extra_info("sslcontext") is None  # TLS has a state
         self._behind = behind
         self._pinged_slot = 0
         self._heard_slot = 0
@@ -213,7 +230,9 @@ class HeldConnection:
 
     def _read_on(self) -> None:
         readable = self.state in (OPEN, CLOSING) and not self._transport.is_closing()
-        if readable and not self._is_breached and self._may_read and not self._reading and self._reader is not None:
+        if not readable or self._is_breached or not self._may_read or self._reading:
+            return
+        if self._reader is not None or self.is_parked:
             self._reading = True
             self._transport.resume_reading()
 
@@ -311,45 +330,142 @@ class HeldConnection:
     # -- silence -------------------------------------------------------------------------------------------------------
 
     def _watch_silence(self) -> None:
-        self._heard_slot = self._shared.deadlines.now()
-        self._shared.deadlines.set_slot(self, self._heard_slot + self._shared.ping_slots)
+        now = self._heard_slot = self._shared.deadlines.now()
+        self._shared.deadlines.set_slot(self, self._or_parking(now + self._shared.ping_slots, now))
 
     def on_deadline(self) -> None:
-        """The client was silent too long, or owes its half of the closing handshake."""
+        """The client was silent for some time, or owes its half of the closing handshake."""
         if self.state != OPEN:
             self._transport.abort()
             return
         if self._is_breached:
             self._fail()
             return
-        now = self._shared.deadlines.now()
-        if not self._may_read:
-            self._look_whether_it_is_there(now)
-            return
-        ping_slot = self._heard_slot + self._shared.ping_slots
-        if ping_slot > now:
-            self._shared.deadlines.set_slot(self, ping_slot)
-        elif self._heard_slot < self._pinged_slot:
+        shared = self._shared
+        now = shared.deadlines.now()
+        pinged = self._heard_slot < self._pinged_slot
+        due = self._pinged_slot + shared.pong_slots if pinged else self._heard_slot + shared.ping_slots
+        if due > now:
+            shared.deadlines.set_slot(self, self._or_parking(due, now))
+        elif not self._may_read:
+            self._look_whether_it_is_there(now, pinged)
+        elif pinged:
             self._transport.abort()
         else:
-            self._pinged_slot = now
-            self.write(_PING_FRAME)
-            self._shared.deadlines.set_slot(self, now + self._shared.pong_slots)
+            self._ping(now)
 
-    def _look_whether_it_is_there(self, now: int) -> None:
+    def _ping(self, now: int) -> None:
+        self._pinged_slot = now
+        self._heard_slot = min(self._heard_slot, now - 1)  # not since this Ping
+        self.write(_PING_FRAME)
+        self._shared.deadlines.set_slot(self, self._or_parking(now + self._shared.pong_slots, now))
+
+    def _look_whether_it_is_there(self, now: int, pinged: bool) -> None:
         """Its answer could not be read; but the kernel hears of it."""
         deadlines = self._shared.deadlines
-        pinged = self._pinged_slot > self._heard_slot
         if not is_there(self._transport, deadlines.seconds(now - self._pinged_slot - 1) if pinged else None):
             self._transport.abort()
         elif pinged:
             self._heard_slot = now
             deadlines.set_slot(self, now + self._shared.ping_slots)
         else:
-            self._pinged_slot = now
-            self._heard_slot = min(self._heard_slot, now - 1)  # not since this Ping
-            self.write(_PING_FRAME)
-            deadlines.set_slot(self, now + self._shared.pong_slots)
+            self._ping(now)
+
+    # -- parking -------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_parked(self) -> bool:
+        return isinstance(self._transport, ParkedTransport)
+
+    def _or_parking(self, due: int, now: int) -> int:
+        """The earlier of that slot and the one at which to look whether to park; parks when that is over."""
+        if not self._may_park or self.is_parked:
+            return due
+        slot = self._heard_slot + self._shared.park_slots
+        if slot > now:
+            return min(due, slot)
+        self._shared.parking.soon(self._park)
+        return due
+
+    def _park(self) -> None:
+        """Called when it is its turn."""
+        if self.state != OPEN or self.is_parked:
+            return
+        deadlines, shared = self._shared.deadlines, self._shared
+        reader, silent = self._reader, deadlines.slot - self._heard_slot >= shared.park_slots
+        if silent and self._reading and not self.pending and reader is not None and reader.between_frames:
+            parked = None
+            if not self._transport.is_closing() and not self._transport.get_write_buffer_size():
+                parked = shared.parking.park(self._transport, self)
+            if parked is not None:
+                self._transport, self._reader = parked, None
+                return
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """See whether to park, after `park_slots` at the latest."""
+        deadlines = self._shared.deadlines
+        if self.state == OPEN and self.deadline_slot and not self._is_breached:
+            deadlines.set_slot(self, min(self.deadline_slot, deadlines.slot + self._shared.park_slots))
+
+    def get_buffer(self, sizehint: int) -> Any:
+        """The client has said something, or ends: where to read it to."""
+        if self._reader is None:
+            self._reader = self._take_parked_reader()
+        return self._reader.protocol.get_buffer(sizehint)
+
+    def _take_parked_reader(self) -> MessageReader:
+        shared = self._shared
+        reader, shared.parked_reader = shared.parked_reader, None
+        if reader is None:
+            reader = MessageReader(self, shared.limits.message_bytes_max, shared.allowance)
+        reader.listener = self
+        if self.state != OPEN:
+            reader.expect_close()
+        return reader
+
+    def buffer_updated(self, nbytes: int) -> None:
+        reader, heard_slot = self._reader, self._heard_slot
+        assert reader is not None, "the buffer is its"
+        reader.protocol.buffer_updated(nbytes)
+        if self.state != OPEN or reader.breach is not None or self._reader is not reader:
+            return  # it is closing, and this reader knows what to heed
+        busy = self._heard_slot - heard_slot < self._shared.park_slots
+        if reader.between_frames:
+            self._give_parked_reader_back()
+        else:
+            busy = True
+        if busy:
+            self._wake()
+
+    def _give_parked_reader_back(self) -> None:
+        self._shared.parked_reader, self._reader = self._reader, None
+
+    def _wake(self) -> None:
+        cast(ParkedTransport, self._transport).wake()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is awake."""
+        self._transport = cast(asyncio.Transport, transport)
+        if self._reader is None:
+            self._make_reader()
+        else:
+            self._transport.set_protocol(self._reader.protocol)
+        self._look_again()
+        if not self._reading:
+            self._stay_stopped()
+            asyncio.get_running_loop().call_soon(self._stay_stopped)  # uvloop starts reading when this returns
+
+    def _stay_stopped(self) -> None:
+        if not self._reading and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The parked transport is lost."""
+        self.on_lost()
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
