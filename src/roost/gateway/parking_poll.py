@@ -63,9 +63,7 @@ class SelectorSet:
         self._selector = selectors.DefaultSelector()
         if not hasattr(self._selector, "fileno"):
             kind = type(self._selector).__name__
-            raise RuntimeError(
-                f"sockets cannot be parked with {kind}, which no loop can watch: set park_seconds = 0"
-            )
+            raise RuntimeError(f"sockets cannot be parked with {kind}, which no loop can watch: set park_seconds = 0")
 
     def fileno(self) -> int:
         number: int = self._selector.fileno()
