@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -166,6 +166,61 @@ def test_behind_a_hole_nothing_is_told_until_all_pages_are_known_again(
     assert commits(history) == [4]
     assert pages(history, 4) == [page(4), page(4)]
     assert history.at_time(1_000).commit == 1
+
+
+def a_long_past(data: Path, make_record: MakeRecord) -> None:
+    """Fourteen commits of an object in four archives and, the last two, in a live segment; and some of another."""
+    number = 0
+    for sequence in range(1, 6):
+        records: list[Record] = []
+        for _ in range(3 if sequence < 5 else 2):
+            number += 1
+            images = {"p1": 1, "p2": 1} if number == 1 else {f"p{number % 2 + 1}": number}
+            records.append(make_record(KEY, number, previous=number - 1, time_ms=number * 1_000, size=2, **images))
+        records.append(make_record(OTHER, sequence, previous=sequence - 1, p1=sequence))
+        if sequence < 5:
+            keep(data, sequence, *records)
+        else:
+            write_segment(data, sequence, records, settled=False)
+
+
+def test_the_latest_versions_are_those_of_all(tmp_path: Path, history: ObjectHistory, make_record: MakeRecord) -> None:
+    a_long_past(tmp_path, make_record)
+    assert commits(history) == list(range(1, 15))
+    for count in range(1, 17):
+        assert history.latest(count) == history.versions(count)
+    make_room(Shelf(tmp_path))  # the oldest archive goes into the base
+    assert commits(history) == list(range(3, 15))
+    for count in range(1, 15):
+        assert history.latest(count) == history.versions(count)
+
+
+def test_for_the_latest_versions_older_archives_are_not_read(
+    tmp_path: Path, history: ObjectHistory, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_long_past(tmp_path, make_record)
+    read: list[str] = []
+    records = ArchiveReader.records
+
+    def noted(archive: ArchiveReader, key: bytes) -> Iterator[Record]:
+        read.append(archive.path.name[:10].lstrip("0"))
+        return records(archive, key)
+
+    monkeypatch.setattr(ArchiveReader, "records", noted)
+    assert [one.commit for one in history.latest(1)] == [14]
+    assert read == []  # the live segment has two
+    assert [one.commit for one in history.latest(5)] == [10, 11, 12, 13, 14]
+    assert read == ["4", "3"]
+
+
+def test_of_the_latest_versions_none_is_told_that_is_behind_a_hole(
+    tmp_path: Path, history: ObjectHistory, make_record: MakeRecord
+) -> None:
+    keep(tmp_path, 1, *[make_record(KEY, n, previous=n - 1, p1=n, p2=n) for n in (1, 2, 3)])
+    keep(tmp_path, 2, make_record(KEY, 5, previous=4, size=2, p1=5), make_record(KEY, 6, previous=5, size=2, p1=6))
+    assert history.latest(3) == history.versions(3) == []
+    keep(tmp_path, 3, make_record(KEY, 7, previous=6, p1=7, p2=7))
+    assert [one.commit for one in history.latest(3)] == [7]
 
 
 def test_a_past_that_does_not_begin_with_the_first_commit_is_not_made_up(

@@ -43,7 +43,7 @@ def history(
     """
     where = existing_data(app, data)
     object_id = object_of(object_name, where)
-    lines = lines_of(object_id, ObjectHistory(where, object_id).versions(limit))
+    lines = lines_of(object_id, ObjectHistory(where, object_id).latest(limit))
     if json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(lines)) + b"\n")
     elif not lines:

@@ -51,6 +51,14 @@ class Version(msgspec.Struct, frozen=True):
 _NOTHING = Version(0, 0, 0, 0)
 
 
+class _Seen(msgspec.Struct, frozen=True):
+    """A commit, of which the pages were let go."""
+
+    version: Version
+    previous: int
+    is_complete: bool
+
+
 class _Start(msgspec.Struct, frozen=True):
     """Where the known past of an object begins."""
 
@@ -81,6 +89,46 @@ class ObjectHistory:
                 else:
                     found.clear()
         return list(found)
+
+    def latest(self, count: int) -> list[Version]:
+        """The newest so many versions, in order, without reading what is before the archives that they are in.
+
+        What is not read is taken to be whole. Where damage took something of it away `versions` leaves out what cannot
+        be put together any more, and here `state_at` is the first to tell.
+        """
+        with self._shelf.reading():
+            seen = None if self._start().torn_until else self._newest(count)
+        if seen is None:
+            return self.versions(count)
+        known, last, found = True, seen[0].previous, list[Version]()
+        for one in seen:
+            known = one.is_complete or (known and one.previous in (0, last))
+            if known:
+                found.append(one.version)
+            else:
+                found.clear()
+            last = one.version.commit
+        return found[-count:]
+
+    def _newest(self, count: int) -> list[_Seen] | None:
+        """More than so many of the newest commits, in order; None where there are not that many in archives and live
+        segments."""
+        for _ in range(_TRIES_MAX):
+            with contextlib.ExitStack() as stack:
+                live = [LiveSegments(self._data, slot) for slot in live_slots(self._data)]
+                for segments in live:
+                    stack.callback(segments.close)
+                try:
+                    found = {record.commit: _seen(record) for record in self._live_records(live)}
+                except SegmentRecycledError:
+                    continue
+                for path in reversed(self._shelf.archives()):
+                    if len(found) > count:
+                        break
+                    with ArchiveReader(path) as archive:
+                        found.update((record.commit, _seen(record)) for record in archive.records(self._id.key))
+            return [found[commit] for commit in sorted(found)] if len(found) > count else None
+        raise self._too_fast()
 
     def at_time(self, time_ms: int) -> Version:
         """The last version that was made no later than that; one with commit 0 when nothing had been stored by then.
@@ -189,7 +237,7 @@ class ObjectHistory:
                 except SegmentRecycledError:
                     continue
                 return
-        raise StorageError(f"{typed(self._id)} cannot be read: its host uses segments again faster than they are read")
+        raise self._too_fast()
 
     def _everything(self, done: set[Path], live: list[LiveSegments]) -> Iterator[Record]:
         key = self._id.key
@@ -198,9 +246,15 @@ class ObjectHistory:
                 with ArchiveReader(path) as archive:
                     yield from archive.records(key)
                 done.add(path)
+        yield from self._live_records(live)
+
+    def _live_records(self, live: list[LiveSegments]) -> Iterator[Record]:
         for segments in live:
-            for entry in segments.entries(key=key):
-                yield from entry.records(key)
+            for entry in segments.entries(key=self._id.key):
+                yield from entry.records(self._id.key)
+
+    def _too_fast(self) -> StorageError:
+        return StorageError(f"{typed(self._id)} cannot be read: its host uses segments again faster than they are read")
 
     def _unknown(self, start: _Start) -> HistoryError:
         """The error that says from when on the past is known."""
@@ -209,15 +263,18 @@ class ObjectHistory:
             with contextlib.closing(self._walk(start)) as walk:
                 earliest = next((record.time_ms for record, known in walk if known), None)
         if earliest is None:
-            return HistoryError(
-                f"no history of {typed(self._id)} is kept that a state of it could be put together from"
-            )
+            name = typed(self._id)
+            return HistoryError(f"no history of {name} is kept from which a state of it could be put together")
         since = datetime.datetime.fromtimestamp(earliest / 1000, datetime.UTC).isoformat(timespec="milliseconds")
         return HistoryError(f"the history of {typed(self._id)} is kept from {since} on", earliest_ms=earliest)
 
 
 def _is_complete(record: Record) -> bool:
     return len(record.images) >= record.size_pages == sum(number <= record.size_pages for number in record.images)
+
+
+def _seen(record: Record) -> _Seen:
+    return _Seen(_version_of(record), record.previous, _is_complete(record))
 
 
 def _version_of(record: Record) -> Version:
