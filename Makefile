@@ -1,17 +1,20 @@
-# The words: run, test, style, types, tests, crash, soak, bench, docs, clean. `make PYTHON=python3.12 ...` chooses an
-# interpreter, `make run PORT=9000` a port, `make tests ARGS="tests/storage -x"` what pytest is given,
-# `make crash MINUTES=60 KILLS=5000` for how long power fails and how often processes are killed, `make soak MINUTES=60`.
+# The words: run, test, style, types, tests, autobahn, fuzz, crash, soak, bench, docs, clean.
+# `make PYTHON=python3.12 ...` chooses an interpreter, `make run PORT=9000` a port, `make tests ARGS="tests/storage -x"`
+# what pytest is given, `make crash MINUTES=60 KILLS=5000` for how long power fails and how often processes are killed,
+# `make soak MINUTES=60`, `make autobahn CASES="1.* 12.1.*"` which cases of Autobahn|Testsuite (all take an hour),
+# `make fuzz MINUTES=60 ARGS="--seed 7"`.
 
 PYTHON ?=
 PORT ?= 8787
 ARGS ?=
 MINUTES ?= 10
 KILLS ?= 2000
+CASES ?= *
 
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test style types tests crash soak bench docs clean
+.PHONY: run test style types tests autobahn fuzz crash soak bench docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/roost dev examples/whiteboard/app.py --port $(PORT)
@@ -28,6 +31,12 @@ types: $(VENV)/.installed-test
 tests: $(VENV)/.installed-test
 	@.ci/system chromium:chromium "gcc:gcc libc6-dev" || echo "the tests that need these will fail and say so" >&2
 	$(BIN)/python -m pytest $(ARGS)
+
+autobahn: $(VENV)/.installed-test
+	@.ci/autobahn $(BIN)/python "$(CASES)"
+
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m tests.conformance.fuzz --minutes $(MINUTES) $(ARGS)
 
 crash: $(VENV)/.installed-test
 	@.ci/system "gcc:gcc libc6-dev"
@@ -46,7 +55,7 @@ docs: $(VENV)/.installed-docs
 	$(BIN)/zensical build --clean
 
 clean:
-	rm -rf $(VENV) build dist site test-artefacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .autobahn build dist site test-artefacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is installed, and from which pyproject.toml: a stamp in the environment, so that the next call is quick.
