@@ -85,8 +85,12 @@ def with_table(page: str, table: Table, rows: list[tuple[Row, Measured]]) -> str
 
 
 def summary(rows: list[tuple[Row, Measured]]) -> tuple[list[str], list[list[str]]]:
-    heads = ["work", "aim", "reached", *(TITLES[name] for name in SHOWN)]
-    return heads, [[row.title, aim(row), reached(row, measured), *cells(row, measured)] for row, measured in rows]
+    heads = ["work", "aim", "reached", "times workerd", *(TITLES[name] for name in SHOWN)]
+    return heads, [[row.title, *roosts(row, measured), *cells(row, measured)] for row, measured in rows]
+
+
+def roosts(row: Row, measured: Measured) -> list[str]:
+    return [aim(row), reached(row, measured), times_workerd(row, measured)]
 
 
 def cells(row: Row, measured: Measured) -> list[str]:
@@ -132,6 +136,14 @@ def reached(row: Row, measured: Measured) -> str:
     held = figure >= row.aim.value if row.aim.kind in ("share", "at_least") else figure <= row.aim.value
     told = f"{figure:.2f}" if row.aim.kind in ("share", "times") else shown(row, figure)
     return f"{told} ({'yes' if held else 'no'})"
+
+
+def times_workerd(row: Row, measured: Measured) -> str:
+    """How many times better roost is; below 1 it is worse."""
+    ours, theirs = measured.figure("roost"), measured.figure("workerd")
+    if not ours or not theirs:
+        return ""
+    return f"{theirs / ours if row.less_is_better else ours / theirs:.1f}"
 
 
 def details(row: Row, measured: Measured) -> tuple[list[str], list[list[str]]]:

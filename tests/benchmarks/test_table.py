@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from benchmarks.answers import Answer, Measured, Table
-from benchmarks.rows import ROWS, Row
+from benchmarks.rows import ROWS
 
 from benchmarks import answers, plots, report, table
 
 BY_NAME = {row.name: row for row in ROWS}
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def measured(failure: str = "", **figures: float) -> Measured:
@@ -48,6 +46,12 @@ def test_what_was_reached_is_told_in_the_terms_of_the_aim(name: str, figures: di
     assert table.reached(BY_NAME[name], measured("", **figures)) == expected
 
 
+def test_better_than_workerd_is_above_one_also_where_less_is_better() -> None:
+    assert table.times_workerd(BY_NAME["http"], measured(roost=10.0, workerd=4.0)) == "2.5"
+    assert table.times_workerd(BY_NAME["wake"], measured(roost=200.0, workerd=900.0)) == "4.5"
+    assert table.times_workerd(BY_NAME["http"], measured(roost=10.0)) == ""
+
+
 def test_a_figure_is_the_median_of_its_samples() -> None:
     answer = Answer([{"figure": 1.0}, {"figure": 9.0}, {"figure": 2.0}])
     assert answer.median() == 2.0
@@ -58,7 +62,7 @@ def test_the_page_has_every_row_that_was_measured_and_says_what_failed(folders: 
     row = BY_NAME["room-100-1"]
     table.written(Table({row.name: measured("came twice", roost=9.0, bare=10.0)}, "a machine", {"roost": "x 1"}))
     page = (folders / "table.md").read_text()
-    assert f"| {row.title} | 0.9 of bare C | 0.90 (yes) | 10/s | **9/s** |" in page
+    assert f"| {row.title} | 0.9 of bare C | 0.90 (yes) |  | 10/s | **9/s** |" in page
     assert "failed: came twice" in page
     assert "a machine" in page
     assert BY_NAME["wake"].title not in page
@@ -102,30 +106,3 @@ def test_all_rows_are_asked_by_default_and_none_for_the_page_alone() -> None:
     assert table.parsed([]).rows == list(ROWS)
     assert table.parsed(["--page"]).rows == []
     assert [row.name for row in table.parsed(["wake", "cold"]).rows] == ["wake", "cold"]
-
-
-def drawn(rows: list[tuple[Row, Measured]], name: str) -> ElementTree.Element:
-    plots.draw(rows)
-    return ElementTree.parse(plots.FOLDER / f"{name}.svg").getroot()
-
-
-def test_every_rate_has_a_dot_and_roosts_is_the_last(folders: Path) -> None:
-    picture = drawn([(BY_NAME["echo-1"], measured(roost=300.0, bare=1000.0, picows=400.0))], "rates")
-    told = [dot.findtext(f"{SVG}title") for dot in picture.iter(f"{SVG}circle") if dot.find(f"{SVG}title") is not None]
-    assert told == ["bare C: 1 000/s", "picows: 400/s", "roost: 300/s"]
-
-
-def test_more_memory_is_a_longer_bar(folders: Path) -> None:
-    picture = drawn([(BY_NAME["idle-room"], measured(roost=1500.0, workerd=60_000.0))], "memory")
-    ours, theirs = (float(bar.attrib["width"]) for bar in picture.iter(f"{SVG}rect"))
-    assert ours < theirs
-
-
-def test_the_share_of_the_bare_server_is_drawn_with_its_aim(folders: Path) -> None:
-    picture = drawn([(BY_NAME["echo-1"], measured(roost=300.0, bare=1000.0))], "shares")
-    assert [line.attrib["class"] for line in picture.iter(f"{SVG}line")].count("aim") == 1
-
-
-def test_a_plot_of_which_nothing_was_measured_is_left_as_it_is(folders: Path) -> None:
-    plots.draw([])
-    assert list(plots.FOLDER.iterdir()) == []
