@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -10,12 +11,19 @@ from pathlib import Path
 import pytest
 from tests.history.conftest import page
 
-from roost.history import trimming
+from roost.history import base, trimming
 from roost.history.archive import ArchiveWriter
 from roost.history.base import Base, Based
+from roost.history.folding import fold
+from roost.history.object_history import ObjectHistory
 from roost.history.shelf import Shelf
 from roost.history.trimming import Retention, expired, make_room, trim
+from roost.ids import IdSpace, ObjectId
+from roost.storage import writer
+from roost.storage.journal.keeper import NothingKept
 from roost.storage.journal.record import PAGE_BYTES, Record
+from roost.storage.layout import DataDirectory
+from roost.storage.store import HostStore
 
 MakeRecord = Callable[..., Record]
 A = b"a" * 32
@@ -121,6 +129,113 @@ def test_trimming_that_was_cut_short_anywhere_is_done_again(
     assert pages_of(copy) == [page(2), page(1), page(3)]
     assert Base(copy).about("ROOM", A) == Based(3, 2, 3)
     assert copy.state().folding == ""
+
+
+# Objects that were emptied.
+
+SPACE = IdSpace("ROOM", "ROOM")
+LOBBY, OTHER = SPACE.from_name("lobby"), SPACE.from_name("other")
+
+
+class KeptAtOnce(NothingKept):
+    """A keeper that makes archives before it returns."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+
+    def keep(self, segment: Path, done: Callable[[bool], None]) -> None:
+        fold(self._data, segment)
+        done(True)
+
+
+def lived(shelf: Shelf, *lives: tuple[ObjectId, bytes]) -> None:
+    """Each object stores something, or with no bytes empties itself; what they committed is in one archive then."""
+    for _ in range(2):  # what one store leaves settled is kept when the next one begins
+        store = HostStore(shelf.data, keeper=KeptAtOnce(shelf.data))
+        for object_id, value in lives:
+            storage = store.open(object_id)
+            if value:
+                storage.put("value", value)
+            else:
+                storage.delete_all()
+            storage.commit(lambda error: None)
+            store.settle()
+            storage.close()
+        store.close()
+        lives = ()
+
+
+@pytest.fixture
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that was emptied goes as soon as it is closed, and not some milliseconds later."""
+    monkeypatch.setattr(writer, "_SOON", 1 << 60)
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_an_object_that_was_emptied_leaves_the_base_with_its_last_archive(shelf: Shelf) -> None:
+    lived(shelf, (LOBBY, b"1"), (OTHER, b"1"))
+    lived(shelf, (LOBBY, b""))
+    assert not object_file(shelf, LOBBY).exists()
+    assert make_room(shelf)
+    assert Base(shelf).path("ROOM", LOBBY.key).exists(), "a later archive has it"
+    assert make_room(shelf)
+    assert not Base(shelf).path("ROOM", LOBBY.key).exists()
+    assert Base(shelf).path("ROOM", OTHER.key).exists()
+    history = ObjectHistory(shelf.data, LOBBY)
+    assert (history.versions(), history.at_time(1 << 60).commit) == ([], 0)
+    lived(shelf, (LOBBY, b"again"))
+    assert len(history.versions()) == 1
+    assert history.state_at(history.versions()[0].commit).size_pages > 0
+
+
+@pytest.mark.usefixtures("forgotten")
+@pytest.mark.parametrize("why", ["it has a file again", "a live segment has it", "its alarms are left"])
+def test_an_object_that_may_go_on_stays_in_the_base(shelf: Shelf, why: str) -> None:
+    lived(shelf, (LOBBY, b"1"), (LOBBY, b""))
+    path = object_file(shelf, LOBBY)
+    assert not path.exists()
+    store = None
+    if why == "it has a file again":
+        path.write_bytes(b"")
+    elif why == "a live segment has it":
+        store = HostStore(shelf.data, keeper=KeptAtOnce(shelf.data))
+        storage = store.open(LOBBY)
+        storage.put("value", b"2")
+        storage.commit(lambda error: None)
+        store.settle()
+        os.rename(path, path.with_suffix(".away"))
+    assert Base(shelf).about("ROOM", LOBBY.key) is None
+    with pytest.MonkeyPatch.context() as patch:
+        if why == "its alarms are left":
+            patch.setattr(base, "stores_nothing", lambda connection: False)
+        assert make_room(shelf)
+    assert Base(shelf).path("ROOM", LOBBY.key).exists()
+    if store is not None:
+        os.rename(path.with_suffix(".away"), path)
+        store.close()
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_what_is_gone_goes_also_where_its_archive_was_folded_and_not_yet_removed(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived(shelf, (LOBBY, b"1"), (LOBBY, b""))
+
+    def killed(self: Base, binding: str, key: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Base, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make_room(shelf)
+    assert Base(shelf).path("ROOM", LOBBY.key).exists()
+    trim(shelf, FOREVER, 0)
+    assert not Base(shelf).path("ROOM", LOBBY.key).exists()
+    assert shelf.archives() == []
+
+
+def object_file(shelf: Shelf, object_id: ObjectId) -> Path:
+    return DataDirectory(shelf.data).object_path(object_id.binding, object_id.key)
 
 
 def test_retention_is_never_below_ten_minutes() -> None:

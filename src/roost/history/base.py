@@ -5,6 +5,8 @@
 #  (2) Folding a run changes the file in place: the trailer goes first and is written last, and in between the state of
 #      the shelf says which archive is being folded. Page images are absolute, so folding it again mends what was torn.
 #  (3) Nobody reads the base while it is changed: see `Shelf.trimming`.
+#  (4) The file of an object goes when all of this is so: it stores nothing, the object has no file any more, and
+#      nothing of it is in later archives or in live segments. What it stores from then on begins with a complete record.
 """Files of objects as they were at the beginning of their kept history."""
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
+import apsw
 import msgspec
 
 from roost.errors import StorageCorruptError
@@ -26,11 +29,13 @@ from roost.history.shelf import Shelf
 from roost.storage.files import Files, sync_directory, sync_file, write_all
 from roost.storage.journal.record import PAGE_BYTES, Record
 from roost.storage.layout import make_private
+from roost.storage.template import stores_nothing
 
 _TRAILER = struct.Struct("<8sQqQI")
 _MAGIC = b"RSTBASE1"
 _CRC = struct.Struct("<I")
 _HELD_PAGES_MAX = 8_192
+_EMPTY_BYTES_MAX = 64 * 1024  # of an object that was emptied: the hidden tables, and what VACUUM leaves
 _THREADS = 8  # most of the time is spent waiting for fsync
 
 
@@ -107,6 +112,28 @@ class Base:
         finally:
             os.close(fd)
         return path
+
+    def stores_nothing(self, binding: str, key: bytes) -> bool:
+        """Whether an object, as the base has it, was emptied. One that is large is not looked at."""
+        path = self.path(binding, key)
+        try:
+            if path.stat().st_size > _EMPTY_BYTES_MAX:
+                return False
+            connection = apsw.Connection(
+                f"{path.absolute().as_uri()}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+            )
+            try:
+                return stores_nothing(connection)
+            finally:
+                connection.close(True)
+        except (FileNotFoundError, apsw.Error):
+            return False
+
+    def remove(self, binding: str, key: bytes) -> None:
+        """Let go of an object, durably; see (4)."""
+        path = self.path(binding, key)
+        path.unlink(missing_ok=True)
+        sync_directory(path.parent)
 
     def sync(self, paths: Iterable[Path]) -> None:
         """Make these files durable, and their names."""

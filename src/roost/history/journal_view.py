@@ -119,6 +119,12 @@ class LiveSegments:
             if reader.sequence <= last:
                 yield from self._entries_of(reader, after, key, read)
 
+    def keys(self) -> set[bytes]:
+        """The objects with commits in them. What a segment held that is used again meanwhile may be told or not."""
+        return {
+            content.key for reader in self._readers for entry in reader.entries() for content in reader.contents(entry)
+        }
+
     def _entries_of(
         self, reader: SegmentReader, after: int, key: bytes | None, read: Reached | None
     ) -> Iterator[LiveEntry]:
@@ -185,6 +191,15 @@ def live_records(data: Path, key: bytes | None = None) -> Iterator[Record]:
     """The commits in all live segments, or those of one object; as `live_entries`."""
     for entry in live_entries(data, key=key):
         yield from entry.records(key)
+
+
+def live_keys(data: Path) -> set[bytes]:
+    """The objects that have commits in live segments, read from the tables of contents alone."""
+    found: set[bytes] = set()
+    for slot in live_slots(data):
+        with contextlib.closing(LiveSegments(data, slot)) as segments:
+            found |= segments.keys()
+    return found
 
 
 def in_parts(items: Iterable[T], size_of: Callable[[T], int], bytes_max: int) -> Iterator[list[T]]:

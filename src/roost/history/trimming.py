@@ -4,6 +4,7 @@
 #      archive goes while its last commit is younger than ten minutes: backup has read it by then.
 #  (2) Whatever interrupts this, it is done again from the beginning of the archive that was being folded.
 #  (3) While somebody reads, nothing goes; it is tried again with the next archive.
+#  (4) An archive that was folded is looked through for objects that are gone, before it is removed.
 """Folding the oldest archives into the base."""
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from roost.history.archive import ArchiveReader
+from roost.history.archive import ArchiveReader, Run
 from roost.history.base import Base
+from roost.history.journal_view import live_keys
 from roost.history.shelf import Shelf, ShelfState, order_of
 
 KEPT_SECONDS_MIN = 600.0
@@ -86,6 +88,7 @@ def _finish_interrupted(shelf: Shelf) -> int:
     gone = 0
     for path in shelf.archives():
         if order_of(path) <= state.order:
+            _forget_deleted(shelf, path)
             shelf.remove(path)  # it was folded, and only its removal was interrupted
         elif path.name == state.folding:
             _fold(shelf, path, again=True)
@@ -98,4 +101,31 @@ def _fold(shelf: Shelf, path: Path, *, again: bool = False) -> None:
     with ArchiveReader(path) as archive:
         Base(shelf).fold(archive, again=again)
     shelf.write_state(ShelfState(order=order_of(path)))
+    _forget_deleted(shelf, path)
     shelf.remove(path)
+
+
+def _forget_deleted(shelf: Shelf, folded: Path) -> None:
+    """Let go of the objects in an archive whose end, in the base, is that they were emptied and are gone."""
+    base = Base(shelf)
+    with ArchiveReader(folded) as archive:
+        gone = [run for run in archive.objects() if not _object_path(shelf, run).exists()]
+    gone = [run for run in gone if base.stores_nothing(run.binding, run.key)]
+    if not gone:
+        return
+    # The journal before the archives: what leaves the one meanwhile is in the others then.
+    live = live_keys(shelf.data)
+    later = [path for path in shelf.archives() if order_of(path) > order_of(folded)]
+    for run in gone:
+        if run.key not in live and not any(_has(path, run.key) for path in later):
+            base.remove(run.binding, run.key)
+
+
+def _object_path(shelf: Shelf, run: Run) -> Path:
+    digits = run.key.hex()
+    return shelf.data / "objects" / run.binding / digits[:2] / f"{digits}.sqlite"
+
+
+def _has(archive: Path, key: bytes) -> bool:
+    with ArchiveReader(archive) as reader:
+        return reader.run(key) is not None

@@ -42,7 +42,7 @@ from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.layout import make_private
 from roost.storage.sql import bounded_functions
 from roost.storage.sums import damaged_pages, keep_sums, remove_sums
-from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template, is_born
+from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template, is_born, stores_nothing
 
 if TYPE_CHECKING:
     from roost.storage.sql.guard import Guard
@@ -216,12 +216,7 @@ class Database:
 
     def is_empty(self) -> bool:
         """Whether nothing is stored: nothing but the hidden tables, and in those only what is kept about the object."""
-        kinds = {str(name): kind for name, kind in self.connection.execute("SELECT name, type FROM sqlite_schema")}
-        if not all(name.startswith("_roost_") for name in kinds):
-            return False
-        tables = [name for name, kind in kinds.items() if kind == "table" and name != "_roost_meta"]
-        any_row = "SELECT count(*) FROM (SELECT 1 FROM {0} LIMIT 1)"
-        return not any(self.connection.execute(any_row.format(name)).get for name in tables)
+        return stores_nothing(self.connection)
 
     def size_bytes(self) -> int:
         """The bytes of the pages in use."""

@@ -49,6 +49,16 @@ class Template:
         return all(sector in (self.image[at : at + len(sector)], bytes(len(sector))) for at, sector in sectors)
 
 
+def stores_nothing(connection: apsw.Connection) -> bool:
+    """Whether a database has nothing but the hidden tables, and in those only what is kept about the object."""
+    kinds = {str(name): kind for name, kind in connection.execute("SELECT name, type FROM sqlite_schema")}
+    if not all(name.startswith("_roost_") for name in kinds):
+        return False
+    tables = [name for name, kind in kinds.items() if kind == "table" and name != "_roost_meta"]
+    any_row = "SELECT count(*) FROM (SELECT 1 FROM {0} LIMIT 1)"
+    return not any(connection.execute(any_row.format(name)).get for name in tables)
+
+
 def is_born(first_bytes: bytes) -> bool:
     """Whether a file that begins like this holds a commit. What a power failure left of a new file does not."""
     return int.from_bytes(first_bytes[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4], "big") == BORN
