@@ -6,7 +6,7 @@
 #      the shelf says which archive is being folded. Page images are absolute, so folding it again mends what was torn.
 #  (3) Nobody reads the base while it is changed: see `Shelf.trimming`.
 #  (4) The file of an object goes when all of this is so: it stores nothing, the object has no file any more, and
-#      nothing of it is in later archives or in live segments. What it stores from then on begins with a complete record.
+#      nothing of it is in later archives or in live segments. What it stores after that begins with a complete record.
 """Files of objects as they were at the beginning of their kept history."""
 
 from __future__ import annotations
