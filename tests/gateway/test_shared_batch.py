@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from unittest import mock
 
+import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from tests.gateway.fake_member import Bracketing, Corked, FakeMember, Numbering
 
+from roost.gateway import shared_batch
 from roost.gateway.coding import PLAIN
 from roost.gateway.framing import encode_message
-from roost.gateway.shared_batch import FULL_BYTES, SharedBatch
+from roost.gateway.shared_batch import FEW, FULL_BYTES, SharedBatch
 
 
 class Room(Corked):
@@ -40,101 +43,108 @@ def framed(*messages: str) -> bytes:
     return b"".join(map(encode_message, messages))
 
 
-def test_members_that_get_the_same_share_one_bytes_object_in_one_write() -> None:
-    room = Room(5)
+def test_many_members_that_get_the_same_share_one_bytes_object_in_one_write() -> None:
+    room = Room(FEW + 1)
     for message in ("a", "b", "c"):
         room.say(message)
     room.loop.turn()
-    assert [one.writes for one in room.members] == [[framed("a", "b", "c")]] * 5
+    assert [one.writes for one in room.members] == [[framed("a", "b", "c")]] * len(room.members)
     assert len({id(one.writes[0]) for one in room.members}) == 1
     assert room.members[0].counts == [3]
 
 
-def test_one_that_is_left_out_gets_the_rest_in_one_write() -> None:
-    room = Room(3)
-    one, two, _ = room.members
-    room.say("a")
-    room.say("b", one)
-    room.say("c", two, one)
-    room.say("d")
-    room.loop.turn()
-    assert [member.writes for member in room.members] == [
-        [framed("a", "d")],
-        [framed("a", "b", "d")],
-        [framed("a", "b", "c", "d")],
-    ]
+@pytest.fixture(params=[0, FEW], ids=["many", "few"])
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So few members count as few."""
+    monkeypatch.setattr(shared_batch, "FEW", request.param)
 
 
-def test_one_that_is_left_out_of_all_is_not_written_to() -> None:
-    room = Room(2)
-    room.say("a", room.members[0])
-    room.loop.turn()
-    assert [member.writes for member in room.members] == [[], [framed("a")]]
+@pytest.mark.usefixtures("few")
+class TestOrder:
+    def test_one_that_is_left_out_gets_the_rest_in_one_write(self) -> None:
+        room = Room(3)
+        one, two, _ = room.members
+        room.say("a")
+        room.say("b", one)
+        room.say("c", two, one)
+        room.say("d")
+        room.loop.turn()
+        assert [member.writes for member in room.members] == [
+            [framed("a", "d")],
+            [framed("a", "b", "d")],
+            [framed("a", "b", "c", "d")],
+        ]
+
+    def test_one_that_is_left_out_of_all_is_not_written_to(self) -> None:
+        room = Room(2)
+        room.say("a", room.members[0])
+        room.loop.turn()
+        assert [member.writes for member in room.members] == [[], [framed("a")]]
+
+    def test_own_frames_stand_at_their_place(self) -> None:
+        room = Room(2)
+        own = room.members[0]
+        room.cork.write(own, b"<1>")
+        room.say("a")
+        room.cork.write(own, b"<2>")
+        room.cork.send(own, "mine")
+        room.say("b")
+        room.loop.turn()
+        assert own.writes == [b"<1>" + framed("a") + b"<2>" + framed("mine", "b")]
+        assert own.counts == [5]
+        assert room.members[1].writes == [framed("a", "b")]
+
+    def test_one_that_joins_in_the_middle_gets_what_comes_later(self) -> None:
+        room = Room(1)
+        room.say("a")
+        late = room.join(FakeMember())
+        room.say("b")
+        room.loop.turn()
+        assert (late.writes, room.members[0].writes) == ([framed("b")], [framed("a", "b")])
+
+    def test_one_that_leaves_in_the_middle_gets_what_came_before(self) -> None:
+        room = Room(2)
+        room.say("a")
+        room.leave(room.members[0], b"<bye>")
+        room.say("b")
+        room.loop.turn()
+        assert [member.writes for member in room.members] == [[framed("a") + b"<bye>"], [framed("a", "b")]]
+
+    def test_one_that_is_lost_while_others_are_written_to_disturbs_nobody(self) -> None:
+        room = Room(3)
+        first, second, third = room.members
+
+        def write_and_lose(data: bytes, count: int) -> None:
+            room.batch.leaves(first)
+            del room.all[first]
+
+        first.write_joined = write_and_lose  # type: ignore[method-assign]
+        room.say("a")
+        room.loop.turn()
+        room.say("b")
+        room.loop.turn()
+        assert (first.pending, second.writes, third.writes) == (
+            [],
+            [framed("a"), framed("b")],
+            [framed("a"), framed("b")],
+        )
+
+    def test_a_batch_for_another_set_comes_behind_and_a_small_one_does_not_end_the_sharing(self) -> None:
+        room = Room(8)
+        half, one = dict.fromkeys(room.members[:4]), dict.fromkeys(room.members[:1])
+        room.say("a")
+        room.batch.add(one, "whispered")
+        room.say("b")
+        room.batch.add(half, "half", list(one))
+        room.say("c")
+        room.loop.turn()
+        first, second, *_, last = room.members
+        assert first.writes == [framed("a", "whispered", "b", "c")]
+        assert second.writes == [framed("a", "b", "half", "c")]
+        assert last.writes == [framed("a", "b", "c")]
 
 
-def test_own_frames_stand_at_their_place() -> None:
-    room = Room(2)
-    own = room.members[0]
-    room.cork.write(own, b"<1>")
-    room.say("a")
-    room.cork.write(own, b"<2>")
-    room.cork.send(own, "mine")
-    room.say("b")
-    room.loop.turn()
-    assert own.writes == [b"<1>" + framed("a") + b"<2>" + framed("mine", "b")]
-    assert own.counts == [5]
-    assert room.members[1].writes == [framed("a", "b")]
-
-
-def test_one_that_joins_in_the_middle_gets_what_comes_later() -> None:
-    room = Room(1)
-    room.say("a")
-    late = room.join(FakeMember())
-    room.say("b")
-    room.loop.turn()
-    assert (late.writes, room.members[0].writes) == ([framed("b")], [framed("a", "b")])
-
-
-def test_one_that_leaves_in_the_middle_gets_what_came_before() -> None:
-    room = Room(2)
-    room.say("a")
-    room.leave(room.members[0], b"<bye>")
-    room.say("b")
-    room.loop.turn()
-    assert [member.writes for member in room.members] == [[framed("a") + b"<bye>"], [framed("a", "b")]]
-
-
-def test_one_that_is_lost_while_others_are_written_to_disturbs_nobody() -> None:
-    room = Room(3)
-    first, second, third = room.members
-
-    def write_and_lose(data: bytes, count: int) -> None:
-        room.batch.leaves(first)
-        del room.all[first]
-
-    first.write_joined = write_and_lose  # type: ignore[method-assign]
-    room.say("a")
-    room.loop.turn()
-    room.say("b")
-    room.loop.turn()
-    assert (first.pending, second.writes, third.writes) == ([], [framed("a"), framed("b")], [framed("a"), framed("b")])
-
-
-def test_a_batch_for_another_set_comes_behind_and_a_small_one_does_not_end_the_sharing() -> None:
-    room = Room(8)
-    half, one = dict.fromkeys(room.members[:4]), dict.fromkeys(room.members[:1])
-    room.say("a")
-    room.batch.add(one, "whispered")
-    room.say("b")
-    room.batch.add(half, "half", list(one))
-    room.say("c")
-    room.loop.turn()
-    first, second, *_, last = room.members
-    assert first.writes == [framed("a", "whispered", "b", "c")]
-    assert second.writes == [framed("a", "b", "half", "c")]
-    assert last.writes == [framed("a", "b", "c")]
-
-
+@pytest.mark.usefixtures("few")
 class TestCodings:
     def test_each_shared_coding_frames_a_message_once(self) -> None:
         room, coding = Room(3), Bracketing()
@@ -143,7 +153,6 @@ class TestCodings:
         room.say("b", room.members[0])
         room.loop.turn()
         assert [one.writes for one in framed_otherwise] == [[b"[b]"], [b"[a][b]"], [b"[a][b]"]]
-        assert framed_otherwise[1].writes[0] is framed_otherwise[2].writes[0]
         assert coding.encoded == ["a", "b"]
         assert room.members[1].writes == [framed("a", "b")]
 
@@ -280,10 +289,15 @@ class Model:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(0, 6), STEPS)
+@given(st.sampled_from([0, 3, FEW]), st.integers(0, 6), STEPS)
 def test_whatever_happens_each_member_gets_what_a_queue_of_its_own_would_have_given(
-    count: int, steps: list[tuple[str, object, object]]
+    few: int, count: int, steps: list[tuple[str, object, object]]
 ) -> None:
+    with mock.patch.object(shared_batch, "FEW", few):
+        check(count, steps)
+
+
+def check(count: int, steps: list[tuple[str, object, object]]) -> None:
     model = Model()
     for n in range(count):
         model.join(n % 4 % len(CODINGS), n % 3)

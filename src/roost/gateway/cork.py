@@ -14,8 +14,7 @@ import asyncio
 from collections.abc import Iterable
 
 from roost.clock import Clock, Timer
-from roost.gateway.coding import Coding
-from roost.gateway.shared_batch import Member, SharedBatch
+from roost.gateway.shared_batch import Encoded, Member, SharedBatch
 from roost.link.frames import Message
 
 
@@ -59,16 +58,12 @@ class Cork:
 
     def send_all(self, members: Iterable[Member], message: Message) -> None:
         """The same message to each of them, framed once where coding is shared."""
-        framed: dict[Coding, bytes] = {}
+        encoded = Encoded(message)
         for member in members:
-            coding = member.coding
-            if not coding.shared:
+            if member.coding.shared:
+                self.write(member, encoded.frame(member.coding))
+            else:
                 self.send(member, message)
-                continue
-            frame = framed.get(coding)
-            if frame is None:
-                frame = framed[coding] = coding.encode(message)
-            self.write(member, frame)
 
     def mark(self, member: Member) -> None:
         """Something may be pending for the socket."""

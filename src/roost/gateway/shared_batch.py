@@ -22,6 +22,8 @@ from roost.link.frames import Message
 if TYPE_CHECKING:
     from roost.gateway.cork import Cork
 
+FEW = 8
+"""Members, up to which each message is queued for each of them at once: joining once would save less than it costs."""
 SMALL_SHARE = 4
 """A set is small beside another that has so many times its members."""
 FULL_BYTES = 64 * 1024
@@ -46,32 +48,47 @@ class Member(Protocol):
         """Write so many frames, joined; nothing is pending."""
 
 
-class _Messages:
-    """Messages, and their frames for each way of coding."""
+class Encoded:
+    """A message, as a frame for each way of coding."""
 
-    __slots__ = ("_frames", "_joined", "messages")
+    __slots__ = ("_frames", "_message")
 
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self._frames: dict[Coding, bytes] = {}
+
+    def frame(self, coding: Coding) -> bytes:
+        """For the client that is next with that coding."""
+        if not coding.shared:
+            return coding.encode(self._message)
+        frame = self._frames.get(coding)
+        if frame is None:
+            frame = self._frames[coding] = coding.encode(self._message)
+        return frame
+
+
+class _Joined:
+    """The messages of a batch, as frames, for each way of coding."""
+
+    __slots__ = ("_frames", "_messages")
+
+    def __init__(self, messages: list[Message]) -> None:
+        self._messages = messages
         self._frames: dict[Coding, list[bytes]] = {}
-        self._joined: dict[Coding, bytes] = {}
 
-    def framed(self, coding: Coding, start: int) -> list[bytes]:
+    def frames(self, coding: Coding, start: int) -> list[bytes]:
         """All from the one with that number on."""
         if not coding.shared:
-            return list(map(coding.encode, self.messages[start:]))
+            return list(map(coding.encode, self._messages[start:]))
         frames = self._frames.setdefault(coding, [])
-        if len(frames) < len(self.messages):
-            frames += map(coding.encode, self.messages[len(frames) :])
+        if len(frames) < len(self._messages):
+            frames += map(coding.encode, self._messages[len(frames) :])
         return frames[start:]
 
     def joined(self, coding: Coding) -> bytes:
-        """All as one; no more will come, and the coding is a shared one."""
-        joined = self._joined.get(coding)
-        if joined is None:
-            frames = self.framed(coding, 0)
-            joined = self._joined[coding] = frames[0] if len(frames) == 1 else b"".join(frames)
-        return joined
+        """All as one."""
+        frames = self.frames(coding, 0)
+        return frames[0] if len(frames) == 1 else b"".join(frames)
 
 
 class SharedBatch:
@@ -79,9 +96,9 @@ class SharedBatch:
 
     __slots__ = (
         "_cork",
-        "_due",
         "_impatient",
         "_in_vain",
+        "_joined",
         "_members",
         "_overdue",
         "_seen",
@@ -94,6 +111,13 @@ class SharedBatch:
 
     def __init__(self, cork: Cork) -> None:
         self._cork = cork
+        self.messages: list[Message] = []
+        self._size = 0
+        self._members: Collection[Member] = ()
+        self._joined: _Joined | None = None
+        """None while there are few members: then everything is in their `pending` already."""
+        self._taken: dict[Member, int] | None = None
+        """Of members that are apart: how many of the messages were moved to them, or passed them by."""
         self.held = False
         """Whether the cork waits with it."""
         self.unfinished = 0
@@ -104,15 +128,6 @@ class SharedBatch:
         self._impatient = 0
         """How many batches will not be waited with."""
         self._seen = 0
-        self._members: Collection[Member] = ()
-        self._empty()
-
-    def _empty(self) -> None:
-        self._due = _Messages()
-        self.messages = self._due.messages
-        self._size = 0
-        self._taken: dict[Member, int] = {}
-        """Of members that are apart: how many of the messages were moved to them, or passed them by."""
 
     # -- what becomes due ----------------------------------------------------------------------------------------------
 
@@ -124,60 +139,79 @@ class SharedBatch:
                 return
             self._part()
         if not self.messages:
-            self._members = members
-            if not self.held:
-                self._cork.queue(self)
-        number = len(self.messages)
-        for member in left_out:
-            if member in members:
-                self.take(member)
-                self._taken[member] = number + 1
+            self._begin(members)
+        if self._taken is None:
+            self._queue(message, left_out)
+        else:
+            number = len(self.messages)
+            for member in left_out:
+                if member in members:
+                    self.take(member)
+                    self._taken[member] = number + 1
         self.messages.append(message)
         self._size += len(message)
         if self.held and self._size >= FULL_BYTES:
             self._cork.release(self)
 
+    def _begin(self, members: Collection[Member]) -> None:
+        self._members = members
+        if len(members) > FEW:
+            self._taken, self._joined = {}, _Joined(self.messages)
+        if not self.held:
+            self._cork.queue(self)
+
+    def _queue(self, message: Message, left_out: Collection[Member]) -> None:
+        """For each of the few."""
+        coding, frame, encoded = None, b"", Encoded(message)
+        for member in self._members:
+            if member not in left_out:
+                if member.coding is not coding or not coding.shared:
+                    coding = member.coding
+                    frame = encoded.frame(coding)
+                member.pending.append(frame)
+
     def take(self, member: Member) -> None:
         """Move to the member its part so far; then something of its own can be queued."""
-        if member in self._members:
+        if self._joined is not None and self._taken is not None and member in self._members:
             start, end = self._taken.get(member, 0), len(self.messages)
             if start < end:
-                member.pending += self._due.framed(member.coding, start)
+                member.pending += self._joined.frames(member.coding, start)
                 self._taken[member] = end
 
     def joins(self, member: Member) -> None:
         """What is due so far is not for the member, which is about to be one."""
-        if self.messages:
+        if self._taken is not None:
             self._taken[member] = len(self.messages)
 
     def leaves(self, member: Member) -> None:
         """The member is about not to be one. What it should still get was taken before, as by its Close frame."""
-        self._taken.pop(member, None)
+        if self._taken is not None:
+            self._taken.pop(member, None)
 
     def _part(self) -> None:
         for member in self._members:
             self.take(member)
             self._cork.mark(member)
-        self._empty()
+        self._end()
+
+    def _end(self) -> None:
+        self.messages = []
+        self._size = 0
+        self._joined = self._taken = None
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
         """One write to each member, with what is pending for it."""
         members = list(self._members)  # one that is lost while it is written to leaves the set
-        apart, due, count = self._taken, self._due, len(self.messages)
-        for member in list(apart):
+        apart, joined, count = self._taken, self._joined, len(self.messages)
+        for member in apart or ():
             self.take(member)
-        self._empty()
-        for member in members:
-            if member in apart:
-                if member.pending:
-                    member.flush()
-            elif member.pending or not member.coding.shared:
-                member.pending += due.framed(member.coding, 0)
-                member.flush()
-            else:
-                member.write_joined(due.joined(member.coding), count)
+        self._end()
+        if apart is None or joined is None:
+            _flush(members)
+        else:
+            _write(members, apart, joined, count)
 
     # -- waiting for more ----------------------------------------------------------------------------------------------
 
@@ -214,3 +248,25 @@ class SharedBatch:
         self.unfinished = self._overdue = 0
         if self.held:
             self._cork.release(self)
+
+
+def _flush(members: list[Member]) -> None:
+    for member in members:
+        if member.pending:
+            member.flush()
+
+
+def _write(members: list[Member], apart: dict[Member, int], joined: _Joined, count: int) -> None:
+    coding, data = None, b""
+    for member in members:
+        if member in apart:
+            if member.pending:
+                member.flush()
+        elif member.pending or not member.coding.shared:
+            member.pending += joined.frames(member.coding, 0)
+            member.flush()
+        else:
+            if member.coding is not coding:
+                coding = member.coding
+                data = joined.joined(coding)
+            member.write_joined(data, count)
