@@ -80,6 +80,22 @@ async def test_it_counts_what_belongs_to_no_frame_yet(reader: tuple[Any, Listene
     assert reader[1].tail_bytes == 3
 
 
+@pytest.mark.parametrize("size", [0, 1, 124, 125, 126, 127, 300])
+async def test_reads_of_one_frame_and_of_its_parts_are_the_same(reader: tuple[Any, Listener], size: int) -> None:
+    data = frame(TEXT, b"x" * size)
+    for parts in ([data], [data[:1], data[1:]], [data[:-1], data[-1:]], [data, data], [data + data[:2], data[2:]]):
+        reader[1].heard.clear()
+        for part in parts:
+            feed(reader[0], part)
+        assert reader[1].heard == [b"x" * size] * (sum(map(len, parts)) // len(data))
+        assert reader[1].tail_bytes == 0
+
+
+async def test_a_breach_in_one_short_frame_is_told(reader: tuple[Any, Listener]) -> None:
+    feed(reader[0], frame(3, b"x"))
+    assert reader[1].heard == [1002]
+
+
 async def test_it_shows_what_was_read_of_a_frame_that_is_not_whole(reader: tuple[Any, Listener]) -> None:
     first, second = frame(TEXT, b"1"), frame(TEXT, b"x" * 50)
     feed(reader[0], first + second[:10])

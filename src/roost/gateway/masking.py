@@ -7,13 +7,16 @@ part is given to picows as a frame of its own; a small one is not worth the maki
 from __future__ import annotations
 
 import asyncio
+import struct
 from typing import Any
 
 from picows import WSFrame, WSListener
 
 from roost.gateway.picows_reader import feed, make_reader
 
-_SMALL_BYTES = 4_096
+_SMALL_BYTES = 2_048
+_PIECE_BYTES = 32_768
+"""A multiple of four, so that the mask begins anew with each piece; picows has room for two."""
 _TABLES = [bytes(byte ^ key for byte in range(256)) for key in range(256)]
 _BINARY, _MASKED = 0x82, 0x80
 
@@ -29,14 +32,19 @@ class Unmasker:
 
     def unmask(self, data: bytes, mask: bytes) -> bytes:
         """What was masked with the four bytes of `mask`, the first of them at the first byte."""
-        size = len(data)
-        if size < _SMALL_BYTES:
+        if len(data) < _SMALL_BYTES:
             return _unmask_small(data, mask)
         if self._reader is None:
-            self._reader = make_reader(self._frames, 1 << 62)
-        kind, length = (126, size.to_bytes(2, "big")) if size < 1 << 16 else (127, size.to_bytes(8, "big"))
-        feed(self._reader, b"".join((bytes((_BINARY, _MASKED | kind)), length, mask, data)))
-        return self._frames.last
+            self._reader = make_reader(self._frames, _PIECE_BYTES, 2 * _PIECE_BYTES)
+        for at in range(0, len(data), _PIECE_BYTES):
+            feed(self._reader, _frame(data[at : at + _PIECE_BYTES], mask))
+        return self._frames.take()
+
+
+def _frame(payload: bytes, mask: bytes) -> bytes:
+    size = len(payload)
+    length = bytes((_BINARY, _MASKED | size)) if size < 126 else struct.pack("!BBH", _BINARY, _MASKED | 126, size)
+    return b"".join((length, mask, payload))
 
 
 def _unmask_small(data: bytes, mask: bytes) -> bytes:
@@ -50,14 +58,20 @@ class _Frames(WSListener):
     """What picows makes of frames that were made up for it."""
 
     def __init__(self) -> None:
-        self.last = b""
+        self._plain: list[bytes] = []
         self.tail_bytes = 0
         self.passing_bytes = 1 << 62  # nobody looks at what is half read
         self.breach: tuple[int, str] | None = None
 
     def on_ws_frame(self, _: Any, frame: WSFrame) -> None:
         self.tail_bytes = frame.tail_size
-        self.last = frame.get_payload_as_bytes()
+        self._plain.append(frame.get_payload_as_bytes())
+
+    def take(self) -> bytes:
+        """All payloads since the last call, joined."""
+        plain = b"".join(self._plain)
+        self._plain.clear()
+        return plain
 
     def on_read(self, before: int, data: bytes) -> None:
         assert self.breach is None, "the frames made up here are good"

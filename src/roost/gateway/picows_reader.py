@@ -78,6 +78,9 @@ class _NoLog:
 _NO_SOCKET = _NoSocket()
 _NO_LOG = _NoLog()
 _buffer_updated = WSProtocol.buffer_updated
+_SHORT_FRAME = 0x80 - 6
+"""The second byte of a masked frame of at most 131 bytes, less its size. Most reads are one such frame."""
+_SHORT_FRAME_BYTES_MAX = 131
 
 
 class _Sink:
@@ -124,6 +127,11 @@ class _Reader(WSProtocol):  # type: ignore[misc]  # it is not in picows' type hi
 
     def buffer_updated(self, size: int) -> None:
         listener = self.listener
+        if not listener.tail_bytes and size <= _SHORT_FRAME_BYTES_MAX and self._buffer[1] == size + _SHORT_FRAME:
+            _buffer_updated(self, size)
+            if listener.breach is not None:
+                listener.on_read(0, b"")
+            return
         if listener.passing_bytes:
             if size < listener.passing_bytes:
                 listener.passing_bytes -= size
@@ -140,7 +148,9 @@ class _Reader(WSProtocol):  # type: ignore[misc]  # it is not in picows' type hi
             listener.on_read(before, data)
 
 
-def make_reader(listener: FrameListener, message_bytes_max: int) -> asyncio.BufferedProtocol:
+def make_reader(
+    listener: FrameListener, message_bytes_max: int, buffer_bytes: int = READ_BUFFER_BYTES
+) -> asyncio.BufferedProtocol:
     """A protocol for a client whose handshake is answered; it hands frames to `listener.on_ws_frame`.
 
     The listener is a WSListener too.
@@ -160,7 +170,7 @@ def make_reader(listener: FrameListener, message_bytes_max: int) -> asyncio.Buff
         False,  # no auto-pong
         message_bytes_max,
         None,
-        READ_BUFFER_BYTES,
+        buffer_bytes,
     )
     reader.connection_made(_Sink(listener))
     WSProtocol.get_buffer(reader, -1)[: len(_REQUEST)] = _REQUEST
