@@ -63,6 +63,7 @@ ROWS = (
         "/s",
         Throughput("echo", {"connections": 64, "rooms": 64, "window": 16}),
         Aim("share", 0.07),
+        ("picows", "uws", "node", "workerd"),
     ),
     Row(
         "room-100-1",
