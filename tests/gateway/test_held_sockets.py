@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from tests.gateway.fake_clock import FakeClock
+from tests.gateway.fake_clock import FakeClock, settle
+from tests.gateway.raw_client import RawClient, handshake
+from tests.gateway.scripted_owner import serving
 
+from roost.gateway import shared_batch
 from roost.gateway.coding import PLAIN, Coding
 from roost.gateway.cork import Cork
 from roost.gateway.framing import encode_message
 from roost.gateway.held_sockets import ClientSocket, HeldSockets
 from roost.gateway.shared_batch import SharedBatch
+from roost.limits import Limits
 from roost.link import frames
 from roost.link.frames import Message, ObjectRef, SocketGrant
 
@@ -259,3 +264,41 @@ class TestBeforeJoining:
         assert late.rolled(2).opening is None
         registry.tagged(None)
         assert at_late.sent == X
+
+
+async def test_a_member_that_does_not_read_has_a_bound_and_the_others_get_every_byte() -> None:
+    bound, size, at_once = 200_000, 1_024, 30
+    limits = Limits(socket_send_bytes_max=bound, close_seconds_max=0.5)
+    async with serving(limits) as served, AsyncExitStack() as stack:
+        clients, numbers = [], []
+        for _ in range(shared_batch.FEW + 4):
+            client = await stack.enter_async_context(await RawClient.connect(served.port))
+            client.send(handshake())
+            numbers.append(await served.owner.accept())
+            assert (await client.answer()).status == 101
+            clients.append(client)
+        slow, *others = clients
+        slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        transport = served.gateway.links.sockets.by_number[numbers[0]].connection._transport
+        waiting: list[int] = []
+        count = 0
+        while not served.owner.has(frames.SocketClosed):
+            said = [f"{count + n}".ljust(size) for n in range(at_once)]
+            count += at_once
+            served.owner.send(*(frames.SendToTagged(KEY, None, [], message) for message in said))
+            expected = b"".join(map(encode_message, said))
+            for client in others:
+                assert await client.read(len(expected)) == expected
+            waiting.append(transport.get_write_buffer_size())
+            assert count < 100_000, "the bound is long passed"
+        assert 0 < max(waiting) <= bound + at_once * (size + 4)
+        closed = await served.owner.take(frames.SocketClosed)
+        assert (closed.socket, closed.code) == (numbers[0], 1013)
+        served.owner.send(frames.SendToTagged(KEY, None, [], "on"))
+        for client in others:
+            assert await client.frame() == (1, b"on")
+        assert set(served.gateway.links.sockets.by_number) == set(numbers[1:])
+        await settle()
+        assert served.owner.received == [], "the owner is told once"
+        for client in clients:
+            client.writer.transport.abort()
