@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import socket
 import ssl
 import struct
 import subprocess
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 from tests.gateway.fake_clock import FakeClock, settle, until
 from tests.gateway.raw_client import BINARY, CLOSE, PING, PONG, TEXT, RawClient, close_frame, frame, handshake
 from tests.gateway.scripted_owner import Served, serving
 
+from roost.gateway.message_reader import MessageReader
 from roost.gateway.parking_transport import ParkedTransport
 from roost.gateway.websocket import HeldConnection
 from roost.limits import Limits
@@ -547,3 +551,16 @@ async def test_nothing_is_lost_doubled_or_disordered_whatever_comes_together(see
                     received.append(payload)
             assert received == expected[member.number]
         assert members[0].served.gateway.shared.parking.parked_ever > len(members)
+
+
+async def test_what_is_given_back_does_not_wait_for_the_garbage_collector() -> None:
+    async with room(2, parked=False) as members:
+        readers = [weakref.ref(cast("MessageReader", member.connection._reader)) for member in members]
+        gc.collect()
+        gc.disable()
+        try:
+            for member in members:
+                await member.fall_silent()
+            assert [known() for known in readers] == [None, None]
+        finally:
+            gc.enable()

@@ -96,6 +96,11 @@ class MessageReader(WSListener):
         """Read bytes that came in another way than through `protocol`."""
         feed(self.protocol, data)
 
+    def drop(self) -> None:
+        """It will not be used again, and its memory goes at once: reader and `protocol` know each other, and would stay
+        until the garbage collector comes by, which with many idle sockets is seldom."""
+        del self.protocol
+
     def expect_close(self) -> None:
         """Tell nothing any more but a Close frame or a breach."""
         if self._heeds == _ALL:

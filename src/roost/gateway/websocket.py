@@ -398,7 +398,8 @@ class HeldConnection:
             if not self._transport.is_closing() and not self._transport.get_write_buffer_size():
                 parked = shared.parking.park(self._transport, self)
             if parked is not None:
-                self._transport, self._reader = parked, None
+                self._transport = parked
+                self._drop_reader()
                 return
         self._look_again()
 
@@ -472,7 +473,7 @@ class HeldConnection:
     def on_lost(self) -> None:
         """The transport is lost."""
         self._shared.deadlines.clear(self)
-        self._reader = None
+        self._drop_reader()
         self.pending.clear()
         if self.state != CLOSED:
             self.state = CLOSED
@@ -488,7 +489,7 @@ class HeldConnection:
         self._write_rest()
         self._shared.deadlines.clear(self)
         self._shared.lingerers.take(self._transport)
-        self._reader = None
+        self._drop_reader()
 
     def _write_rest(self) -> None:
         if self.pending:
@@ -501,11 +502,16 @@ class HeldConnection:
         self._reader = MessageReader(self, self._shared.limits.message_bytes_max, self._shared.allowance)
         self._transport.set_protocol(self._reader.protocol)
 
+    def _drop_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.drop()
+            self._reader = None
+
     def _shrink(self) -> None:
         """Let go of a large buffer, where nothing of a next frame is in it."""
         if self.state == OPEN and self._reader is not None and self._reader.between_frames:
             self._stop_reading()
-            self._reader = None  # so that nobody reads on before there is a new one
+            self._drop_reader()  # so that nobody reads on before there is a new one
             asyncio.get_running_loop().call_soon(self._finish_shrinking)
 
     def _finish_shrinking(self) -> None:
