@@ -93,3 +93,21 @@ async def test_nothing_is_parked_of_a_process_that_parks_nothing() -> None:
     own = parking.Parking(asyncio.get_running_loop())
     await own.close()
     assert (descriptors(), own.count) == (before, 0)
+
+
+async def test_the_heap_is_given_back_once_for_many_that_were_parked(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[None] = []
+    monkeypatch.setattr(parking, "give_back", lambda: given_back.append(None))
+    monkeypatch.setattr(parking, "GIVEN_BACK_AFTER", 8)
+    async with sockets(12, parked=False) as all_of_them:
+        own = all_of_them[0].parking
+        for one in all_of_them[:7]:
+            own.soon(one.park)
+        await until(lambda: own.count == 7)
+        await settle()
+        assert own._given_back_at == 0, "too few"
+        for one in all_of_them[7:]:
+            own.soon(one.park)
+        await until(lambda: given_back == [None])
+        await settle()
+        assert given_back == [None]

@@ -8,6 +8,7 @@
 #  (3) All parked sockets are one set in the kernel, and the loop watches the set.
 #  (4) Each turn of the loop reads at most READY_MAX parked sockets, each once, and parks at most PARKED_PER_TURN: while
 #      one is parked it has two descriptors, and whatever sleeps at the same moment shall not stop the loop.
+#  (5) What the transports leave of the heap is given back to the system when no more are about to be parked.
 
 from __future__ import annotations
 
@@ -17,10 +18,13 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
+from roost.gateway.parking_heap import give_back
 from roost.gateway.parking_poll import PollSet, make_poll_set
 from roost.gateway.parking_transport import ParkedTransport, Sleeper
 
 PARKED_PER_TURN = 32
+GIVEN_BACK_AFTER = 1_000
+"""Sockets parked, when the heap is looked through: that takes milliseconds, and a thousand leave more than a MiB."""
 
 
 class _Nobody(asyncio.Protocol):
@@ -38,6 +42,8 @@ class Parking:
         self.count = 0
         """How many are parked, with those that wake at the moment."""
         self.parked_ever = 0
+        self._given_back_at = 0
+        """What `parked_ever` was then."""
         self._make_poll_set = make_poll_set
         self._poll_set: PollSet | None = None
         """Made when it is first needed."""
@@ -58,6 +64,9 @@ class Parking:
             self._queue.popleft()()
         if self._queue:
             self.loop.call_soon(self._call_some)
+        elif self.parked_ever - self._given_back_at >= GIVEN_BACK_AFTER:
+            self._given_back_at = self.parked_ever
+            self.loop.call_later(0.05, give_back)  # the last transports are gone by then
 
     def park(self, transport: asyncio.Transport, protocol: Sleeper) -> ParkedTransport | None:
         """The transport's parked successor, which reads. None when this process may have no more descriptors now."""
