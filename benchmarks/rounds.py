@@ -29,14 +29,25 @@ OTHERS = {peer.name: peer for peer in PEERS}
 def ask(row: Row, rounds: int, seconds: float, only: set[str] | None = None) -> Measured:
     """Ask every server of the row in each round. One that fails a check is not asked again, and the row says so."""
     asked, lacking = choose(row, only)
+    found = {peer.name: Answer() for peer in asked}
     with ExitStack() as stack:
-        running = {} if row.fresh else {peer: stack.enter_context(start(row, peer)) for peer in asked}
-        found = {peer.name: Answer() for peer in asked}
+        running = {} if row.fresh else start_all(row, asked, found, stack)
         for number in range(rounds):
             for peer in asked:
                 take(row, peer, number, seconds, running, found[peer.name])
     now = datetime.now(UTC)
     return Measured(f"{now:%Y-%m-%d %H:%M} UTC", report.commit(), os.getloadavg()[0], seconds, found, lacking)
+
+
+def start_all(row: Row, asked: list[Peer], found: dict[str, Answer], stack: ExitStack) -> dict[Peer, Server]:
+    """The servers that started, until the stack is closed; of the others the answer is that they did not."""
+    running = {}
+    for peer in asked:
+        try:
+            running[peer] = stack.enter_context(start(row, peer))
+        except servers.StartError as error:
+            found[peer.name].failure = str(error)
+    return running
 
 
 def choose(row: Row, only: set[str] | None) -> tuple[list[Peer], list[str]]:
@@ -61,7 +72,7 @@ def take(row: Row, peer: Peer, number: int, seconds: float, running: dict[Peer, 
         with fresh(row, peer) if row.fresh else contextlib.nullcontext(running[peer]) as server:
             servers.settle(running.values())
             answer.samples.append(sample(row, peer, server, number, seconds))
-    except load.LoadError as error:
+    except (load.LoadError, servers.StartError) as error:
         answer.failure = str(error).partition(": {")[0]
     answer.samples[-1:] = [{**last, "took": time.monotonic() - begin} for last in answer.samples[-1:]]
     shown = answer.failure or f"{answer.samples[-1]['figure']:,.1f} {row.unit}"

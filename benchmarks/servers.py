@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 HERE = Path(__file__).parent
 APP = HERE / "apps" / "questions.py"
@@ -25,6 +25,12 @@ LOAD_CORE = 1
 BOTH_CORES = "0,1"
 """With two cores the server has the first, whatever its number of processes, and the generator the second."""
 QUIET_SECONDS_MAX = 5.0
+START_SECONDS_MAX = 120.0
+STOP_SECONDS_MAX = 30.0
+
+
+class StartError(Exception):
+    """A server ended, or had not said its port in time; the message says which."""
 
 
 class Server:
@@ -145,25 +151,40 @@ def started(
 ) -> Iterator[Server]:
     """Start it on those cores, and wait for the line of its output that has its port; `sign` says how that looks.
 
-    `errors`: where its other output goes, by default where ours does.
+    `errors`: where its other output goes, by default where ours does. Raises StartError.
     """
     pinned = ["taskset", "-c", cores, *command]
-    process = subprocess.Popen(pinned, stdout=subprocess.PIPE, stderr=errors, text=True, env=dict(environ))
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": errors}
+    process = subprocess.Popen(pinned, **pipes, text=True, env=dict(environ), start_new_session=True)
     try:
         yield kind(process, _read_port(process, sign))
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Ask it to end; whoever of its group is there afterwards is killed."""
+    process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=STOP_SECONDS_MAX)
+    with contextlib.suppress(ProcessLookupError):  # all have ended
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _read_port(process: subprocess.Popen[str], sign: str) -> int:
     assert process.stdout is not None
-    for line in process.stdout:
-        if found := re.search(sign, line):
-            threading.Thread(target=_read_on, args=(process.stdout,), daemon=True).start()
-            return int(found[1])
+    late = threading.Timer(START_SECONDS_MAX, process.kill)
+    late.start()
+    try:
+        for line in process.stdout:
+            if found := re.search(sign, line):
+                threading.Thread(target=_read_on, args=(process.stdout,), daemon=True).start()
+                return int(found[1])
+    finally:
+        late.cancel()
     process.stdout.close()
-    raise RuntimeError(f"{process.args!r} ended with status {process.wait()} before it served")
+    raise StartError(f"{process.args!r} ended with status {process.wait()} before it served")
 
 
 def _read_on(output: IO[str]) -> None:

@@ -247,30 +247,40 @@ def what_does_a_checkpoint_cost(base: Path) -> None:
 
 async def what_do_others_notice_of_a_checkpoint(base: Path) -> None:
     """Turns of one object while another one's pages are written and synced, over and over."""
-    store = HostStore(base / "beside", limits=Limits(checkpoint_bytes=1 << 30))
+    store = HostStore(base / "beside", limits=Limits(checkpoint_bytes=1 << 30), beside=True)
     busy, other = store.open(ROOMS.from_name("busy")), store.open(ROOMS.from_name("other"))
     quiet = await turns_beside(other, 1500, lambda: None)
     writer: Any = None
+    committed = 0
 
-    def go_on() -> None:
-        nonlocal writer
+    def commit() -> bool:
+        nonlocal writer, committed
         writer = writer or store.open_writer(busy.object_id)
-        if writer is None or (writer.settled and not writer.checkpointing):
-            for n in range(100):
-                busy.put(f"key {n}", os.urandom(2000))
-            busy.commit(ignore)
+        if writer is not None and (not writer.settled or writer.checkpointing):
+            return False
+        for n in range(100):
+            busy.put(f"key {n}", os.urandom(2000))
+        busy.commit(ignore)
+        committed += 1
+        return True
+
+    def commit_and_checkpoint() -> None:
+        if commit():
             store._open.bring_up_to_date({busy.object_id.key})
 
-    during = await turns_beside(other, 1500, go_on)
+    commits = await turns_beside(other, 1500, commit)
+    without, committed = committed, 0
+    during = await turns_beside(other, 1500, commit_and_checkpoint)
     store.close()
     say(
         "What do others notice of checkpoints that follow each other?",
         f"a turn of another object, its commit included, in quiet: {said(quiet)}",
-        f"while they run: {said(during)}",
+        f"beside {without} commits of 250 KB without a checkpoint: {said(commits)}",
+        f"beside {committed} such commits, each with its checkpoint: {said(during)}",
     )
 
 
-async def turns_beside(handle: ObjectStorage, times: int, between: Callable[[], None]) -> list[float]:
+async def turns_beside(handle: ObjectStorage, times: int, between: Callable[[], object]) -> list[float]:
     taken = []
     for n in range(times):
         between()

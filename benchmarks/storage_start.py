@@ -91,7 +91,7 @@ async def how_long_does_recovery_take(base: Path) -> None:
     data = base / "killed"
     await asyncio.to_thread(killed, data)
     start = time.perf_counter()
-    store = HostStore(data)
+    store = HostStore(data, beside=True)
     opened = time.perf_counter() - start
     recovered = store.recovered
     turns: list[float] = []

@@ -73,11 +73,15 @@ def run(mode: str, port: int, path: str, core: int | None = None, **options: Any
 
 def _judged(status: int, output: str, errors: str) -> Result:
     if status == 1 or not output:
-        raise LoadError(errors.strip() or f"the generator ended with status {status}")
+        raise LoadError(_told(errors) or f"the generator ended with status {status}")
     result = msgspec.json.decode(output, type=Result)
     if not result.held:
         raise LoadError(f"{result.trouble}: {output.strip()}")
     return result
+
+
+def _told(errors: str) -> str:
+    return errors.strip().removeprefix("load: ")
 
 
 class Idle:
@@ -95,7 +99,9 @@ class Idle:
         self._process = subprocess.Popen(self._command, text=True, **pipes)
         assert self._process.stdout is not None
         if not self._process.stdout.readline():
-            raise LoadError(f"the connections could not be opened: {self._process.communicate()[1].strip()}")
+            raise LoadError(
+                f"the connections could not be opened: {self._process.communicate()[1].strip().removeprefix('load: ')}"
+            )
         return self
 
     def __exit__(self, kind: object, *exception: object) -> None:

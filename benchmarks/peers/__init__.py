@@ -19,9 +19,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import compiled
+from benchmarks import compiled, load
 from benchmarks.report import PACKAGES
-from benchmarks.servers import SERVER_CORE, Server, data_directory, started
+from benchmarks.servers import SERVER_CORE, Server, StartError, data_directory, started
 
 HERE = Path(__file__).parent
 
@@ -169,7 +169,7 @@ def _redis(data: Path) -> Iterator[subprocess.Popen[str]]:
     try:
         while not (data / "redis.sock").exists():
             if process.poll() is not None:
-                raise RuntimeError(f"redis-server ended: {(data / 'redis.log').read_text()}")
+                raise StartError(f"redis-server ended: {(data / 'redis.log').read_text()}")
             time.sleep(0.02)
         yield process
     finally:
@@ -194,8 +194,11 @@ class ActorServer(Server):
     def _grant(self, actor: str, name: str) -> str:
         url = f"http://127.0.0.1:{self.port}/v1/projects/local/actors/{actor}/{name}/find-websocket"
         asked = urllib.request.Request(url, b'{"metadata": null}', {"content-type": "application/json"})
-        with urllib.request.urlopen(asked, timeout=60) as answer:
-            granted: str = json.load(answer)["websocketUrl"]
+        try:
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                granted: str = json.load(answer)["websocketUrl"]
+        except OSError as error:
+            raise load.LoadError(f"no grant for a socket: {error}") from error
         return "/" + granted.split("/", 3)[3]
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -72,6 +72,20 @@ def test_a_server_that_failed_a_check_has_no_figure_and_is_not_asked_again() -> 
     assert found.figure("roost") == 5.5
     assert found.figure("bare") is None
     assert found.servers["bare"].failure == "came twice"
+
+
+def test_a_server_that_does_not_start_has_no_figure_and_the_others_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = rounds.start
+
+    def start(row: Row, peer: Peer) -> AbstractContextManager[Any]:
+        if peer == BARE:
+            raise servers.StartError("status 1")
+        return begin(row, peer)
+
+    monkeypatch.setattr(rounds, "start", start)
+    found = rounds.ask(row(Scripted(1, 2)), 2, 1.0)
+    assert found.figure("roost") == 1.5
+    assert found.servers["bare"].failure == "status 1"
 
 
 def test_a_peer_that_took_its_time_is_asked_no_more_and_the_bare_server_is(monkeypatch: pytest.MonkeyPatch) -> None:

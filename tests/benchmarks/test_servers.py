@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import select
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,8 +70,25 @@ def test_a_peer_that_cannot_run_here_is_named_with_what_helps(tmp_path: Path, mo
 
 
 def test_a_server_that_ends_before_it_serves_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="status 3"), servers.started([sys.executable, "-c", "exit(3)"]):
+    with pytest.raises(servers.StartError, match="status 3"), servers.started([sys.executable, "-c", "exit(3)"]):
         pass
+
+
+def test_a_server_that_does_not_say_its_port_in_time_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "START_SECONDS_MAX", 0.0)
+    silent = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with pytest.raises(servers.StartError, match="status -9"), servers.started(silent):
+        pass
+
+
+def test_what_a_server_leaves_running_is_killed() -> None:
+    child = "import subprocess; print('at http://127.0.0.1:1', subprocess.Popen(['sleep', '60']).pid, flush=True)"
+    with servers.started([sys.executable, "-c", f"{child}; import time; time.sleep(60)"]) as server:
+        *_, left = server.pids()
+        assert Path(f"/proc/{left}/comm").read_text() == "sleep\n"
+        end = os.pidfd_open(left)
+    assert select.select([end], [], [], 30)[0] == [end]
+    os.close(end)
 
 
 def test_the_processes_of_a_server_are_all_counted() -> None:
