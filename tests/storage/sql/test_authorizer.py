@@ -79,3 +79,12 @@ def test_what_was_asked_about_is_remembered(authorizer: Authorizer) -> None:
     seen = authorizer.seen
     assert (seen.reads, seen.changes_schema, seen.pragma) == (True, False, ("foreign_keys", "ON"))
     assert seen.touched == {"t": Touched(columns={"x"}), "u": Touched(rows=True)}
+
+
+def test_a_table_that_may_be_read_is_remembered_and_one_that_may_not_never_is(authorizer: Authorizer) -> None:
+    for number in range(3000):
+        assert authorizer.decide(apsw.SQLITE_READ, f"t{number}", "x", "main") == apsw.SQLITE_OK
+    for _ in range(2):
+        assert authorizer.decide(apsw.SQLITE_READ, "_ROOST_kv", "x", "main") == apsw.SQLITE_DENY
+        assert authorizer.decide(apsw.SQLITE_READ, "t1", "x", "main") == apsw.SQLITE_OK
+    assert len(authorizer._readable) <= 1000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from typing import Any
 
 import apsw
 import pytest
@@ -50,6 +51,41 @@ def test_the_first_statement_ends_where_sqlite_says(guard: Guard, query: str, te
     found = plan(guard, query)
     assert found.text.strip().startswith(text)
     assert found.rest.strip() == rest
+
+
+def test_a_text_is_judged_once_before_it_runs(guard: Guard, sql: SQL, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Any, ...]] = []
+    decide = guard._authorizer.decide
+
+    def ask(*question: Any) -> int:
+        asked.append(question)
+        return decide(*question)
+
+    monkeypatch.setattr(guard._authorizer, "decide", ask)
+    assert sql.exec("SELECT x FROM t WHERE id = 7").to_array() == []
+    assert len(asked) == len(set(asked)) == 3  # SELECT, and two columns
+    sql.exec("CREATE TABLE other (z)")
+    asked.clear()
+    assert sql.exec("SELECT x FROM t WHERE id = 7").to_array() == []
+    assert set(asked) >= {(apsw.SQLITE_READ, "t", "x", "main"), (apsw.SQLITE_READ, "t", "id", "main")}
+
+
+def test_what_was_compiled_under_another_schema_is_judged_anew(guard: Guard) -> None:
+    query = "SELECT * FROM t"
+    assert plan(guard, query).columns == ("id", "x", "y")
+    guard.connection.execute("ALTER TABLE t ADD COLUMN z; CREATE TRIGGER g AFTER UPDATE ON t BEGIN DELETE FROM t; END")
+    assert plan(guard, query).columns == ("id", "x", "y", "z")
+    assert plan(guard, query).reads
+
+
+def test_what_a_plan_touches_does_not_grow_with_what_is_compiled_later(guard: Guard) -> None:
+    read, write = plan(guard, "SELECT x FROM t"), plan(guard, "DELETE FROM t")
+    guard._authorizer.decide(apsw.SQLITE_INSERT, "later", None, "main")
+    assert (read.touched, set(write.touched)) == ({}, {"t"})
+    write = plan(guard, "UPDATE t SET x = 1")
+    read = plan(guard, "SELECT y FROM t")
+    guard._authorizer.decide(apsw.SQLITE_UPDATE, "t", "y", "main")
+    assert (read.touched, write.touched["t"].columns) == ({}, {"x"})
 
 
 def test_compiling_does_not_run(guard: Guard) -> None:

@@ -9,6 +9,8 @@ import apsw
 from roost.storage.sql.allowed import FUNCTIONS, MODULES, is_hidden, may_read, pragma_refusal
 from roost.storage.sql.schema import Touched
 
+_OK, _READ, _FUNCTION = int(apsw.SQLITE_OK), int(apsw.SQLITE_READ), int(apsw.SQLITE_FUNCTION)
+_READABLE_MAX = 1000  # names of tables that are remembered
 _HARMLESS = frozenset({apsw.SQLITE_SELECT, apsw.SQLITE_RECURSIVE, apsw.SQLITE_REINDEX})
 _SCHEMA = frozenset(
     {
@@ -33,9 +35,11 @@ _USE_METHODS = (
 class Seen:
     """What SQLite asked about while it compiled a statement."""
 
-    __slots__ = ("changes_schema", "pragma", "reads", "touched")
+    __slots__ = ("asked", "changes_schema", "pragma", "reads", "touched")
 
     def __init__(self) -> None:
+        self.asked = False
+        """Whether it asked at all."""
         self.reads = False
         self.touched: dict[str, Touched] = {}
         """By table: how its rows change."""
@@ -50,21 +54,33 @@ class Authorizer:
     def __init__(self) -> None:
         self.seen = Seen()
         self.reason: str | None = None
+        self._readable: set[str] = set()
+        """Tables that may be read, by the names they were asked for: each column of each statement is a question."""
 
     def decide(self, action: int, first: Any, second: Any, database: Any) -> int:
         """SQLite's question, its arguments as `sqlite3_set_authorizer` gives them; its answer."""
-        if action == apsw.SQLITE_READ:
-            self.seen.reads = True
-            return self._answer(may_read(first), f"the table {first} cannot be read")
-        if action == apsw.SQLITE_FUNCTION:
+        seen = self.seen
+        seen.asked = True
+        if action == _READ:
+            seen.reads = True
+            return _OK if first in self._readable else self._read(first)
+        if action == _FUNCTION:
             return self._answer(second.lower() in FUNCTIONS, f"the function {second}() is not allowed")
         if action in _HARMLESS:
-            return int(apsw.SQLITE_OK)
+            return _OK
         if action in (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE):
             return self._change(action, first, second, database)
         if action == apsw.SQLITE_PRAGMA:
             return self._pragma(first.lower(), second)
         return self._rare(action, first, second, database)
+
+    def _read(self, table: str) -> int:
+        allowed = may_read(table)
+        if allowed:
+            if len(self._readable) >= _READABLE_MAX:
+                self._readable.clear()
+            self._readable.add(table)
+        return self._answer(allowed, f"the table {table} cannot be read")
 
     def _change(self, action: int, table: str, column: str, database: str) -> int:
         touched = self.seen.touched.setdefault(table, Touched())
@@ -107,6 +123,6 @@ class Authorizer:
 
     def _answer(self, allowed: bool, reason: str) -> int:
         if allowed:
-            return int(apsw.SQLITE_OK)
+            return _OK
         self.reason = self.reason or reason
         return int(apsw.SQLITE_DENY)

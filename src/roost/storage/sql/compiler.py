@@ -46,6 +46,13 @@ class Compiler:
             raise SQLForbiddenError(
                 "VACUUM is not allowed: the space of what is deleted is used again: SQLITE_AUTH", "SQLITE_AUTH"
             )
+        plan, was_judged = self._compiled(query, can_cache=verb != "PRAGMA")
+        if not was_judged:  # it was found among those compiled before, which tells nothing and may be of another schema
+            plan, _ = self._compiled(query, can_cache=False)
+        return plan
+
+    def _compiled(self, query: str, *, can_cache: bool) -> tuple[Plan | None, bool]:
+        """The plan, and whether the authorizer was asked; with `can_cache` what was compiled is kept, to be run."""
         seen = self._authorizer.seen = Seen()
         found: list[Plan] = []
 
@@ -57,14 +64,15 @@ class Compiler:
         cursor = self._connection.cursor()
         cursor.exec_trace = look
         try:
-            cursor.execute(query, _NO_VALUES, can_cache=False, prepare_flags=USERS)
+            cursor.execute(query, _NO_VALUES, can_cache=can_cache, prepare_flags=USERS)
         except apsw.ExecTraceAbort:
             pass  # what `look` asked for
         except (UnicodeEncodeError, ValueError) as error:
             raise InvalidArgumentError(f"the query is no text that SQLite could read: {error}") from error
         finally:
-            self._authorizer.seen = Seen()  # what is asked from now on is about other statements
-        return found[0] if found else None
+            if seen.touched:
+                self._authorizer.seen = Seen()  # what is asked from now on is about other statements
+        return found[0] if found else None, seen.asked
 
     def complete(self, plan: Plan) -> None:
         """Add what the schema tells; not on behalf of the user."""
@@ -73,13 +81,15 @@ class Compiler:
             ((table, change),) = plan.touched.items()
             plan.weight = self._schema.weight(table, change)
         plan.counts_rows = plan.reads and not plan.writes
-        plan.plain = _is_plain(plan)
+        is_counted = not plan.touched or plan.weight is not None
+        plan.careful = plan.changes_schema or plan.is_pragma or not is_counted
+        plan.plain = not plan.scans and not plan.careful
 
     def examine(self, plan: Plan) -> None:
         """Find out whether it scans; not on behalf of the user."""
         plan.examined = True
         plan.scans = self._scans(plan)
-        plan.plain = _is_plain(plan)
+        plan.plain = not plan.scans and not plan.careful
 
     def _scans(self, plan: Plan) -> bool:
         """Whether EXPLAIN QUERY PLAN names a scan. SQLite counts the steps of those, and tells at the end."""
@@ -88,26 +98,21 @@ class Compiler:
         return any(detail.startswith("SCAN ") and "CONSTANT ROW" not in detail for _, _, _, detail in steps)
 
 
-def _is_plain(plan: Plan) -> bool:
-    counted = not plan.touched or plan.weight is not None
-    return counted and not (plan.scans or plan.changes_schema or plan.is_pragma)
-
-
 def _plan(cursor: apsw.Cursor, query: str, text: str, seen: Seen) -> Plan:
     rest = query[len(text) :]
-    columns = tuple(str(name) for name, *_ in cursor.get_description())
     explained = bool(cursor.is_explain)
     pragma, argument = seen.pragma or (None, None)
+    count = cursor.bindings_count
     return Plan(
         text=text,
-        rest="" if _BLANK.fullmatch(rest) else rest,
-        count=cursor.bindings_count,
-        names=tuple(cursor.bindings_names),
-        columns=columns,
+        rest="" if not rest or _BLANK.fullmatch(rest) else rest,
+        count=count,
+        names=tuple(cursor.bindings_names) if count else (),
+        columns=tuple([name for name, _ in cursor.get_description()]),
         writes=not cursor.is_readonly and not explained,
         reads=seen.reads and not explained,
         changes_schema=seen.changes_schema and not explained,
         setting=pragma if pragma in SETTINGS and argument is not None and not explained else None,
         is_pragma=pragma is not None,
-        touched={} if explained else seen.touched,
+        touched=seen.touched if seen.touched and not explained else {},  # an empty one would still be added to
     )

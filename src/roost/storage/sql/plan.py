@@ -50,6 +50,8 @@ class Plan(msgspec.Struct, eq=False):
     """By row type: what makes instances of it, once it was asked for."""
     dicts: Any = None
     """Makes dicts of its rows, once it has any."""
+    careful: bool = True
+    """Whether something has to be done around it, besides counting what it scans."""
     plain: bool = False
     """Whether nothing has to be done around it but to run it."""
 

@@ -181,7 +181,11 @@ class SQL:
         if scans:
             guard.begin_scan()
         try:
-            with guard.around(plan), _written_rows(guard, plan) as written:
+            if plan.careful:
+                with guard.around(plan), _written_rows(guard, plan) as written:
+                    head, rest = _step(guard, plan, bindings, cursor)
+                cursor.rows_written = written.count
+            else:
                 head, rest = _step(guard, plan, bindings, cursor)
         except SQLForbiddenError:
             raise  # not SQLite's: the schema reached for what is roost's
@@ -190,7 +194,8 @@ class SQL:
                 guard.end_scan()
             raise self._not_run(guard, plan, bindings, error) from error
         cursor.begin(head, rest)
-        cursor.rows_written = guard.connection.changes() * plan.weight if plan.weight is not None else written.count
+        if plan.weight is not None:
+            cursor.rows_written = guard.connection.changes() * plan.weight
         self.storage.rows_written += cursor.rows_written
         if plan.setting is not None:
             self._settings[plan.setting] = guard.settings.read(plan.setting)
