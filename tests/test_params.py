@@ -26,3 +26,8 @@ def test_bytes_that_are_no_utf8_do_not_raise() -> None:
 def test_an_absent_name_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         _ = Params("")["x"]
+
+
+@pytest.mark.parametrize("text", ["", "a", "a=", "=b", "=", "a=b=c", "&&a=1&", "a=1&a=2&b", "a;b=c", "\u00e9=\u00fc"])
+def test_text_without_escapes_is_read_as_any_other(text: str) -> None:
+    assert list(Params(text).items()) == list(Params(f"{text}&%61nother=").items())[:-1]

@@ -205,3 +205,18 @@ async def test_a_body_is_read_once(read: str) -> None:
 
 def test_a_request_shows_itself() -> None:
     assert repr(Request("http://x/a", method="POST")) == "<Request POST http://x/a>"
+
+
+async def test_a_request_that_is_handed_on_is_a_copy_to_which_the_body_moves() -> None:
+    request = Request("http://a/b?c=d", method="POST", headers={"X": "y"}, body="text", redirect="manual")
+    assert request.query["c"] == "d"
+    other = request.handed_on()
+    again = Request(other)
+    for one in (other, again):
+        assert (one.method, one.url, one.redirect, one.client) == ("POST", "http://a/b?c=d", "manual", None)
+        assert (one.headers, one.query["c"], one.is_upgrade) == (request.headers, "d", request.is_upgrade)
+    other.headers.set("X", "z")
+    assert request.headers["X"] == "y"
+    assert await again.text() == "text"
+    with pytest.raises(InvalidStateError, match="already read"):
+        request.handed_on()

@@ -15,7 +15,11 @@ class Params(Mapping[str, str]):
         self.text = text
         """As it was written."""
         self._values: dict[str, list[str]] = {}
-        for name, value in parse_qsl(text, keep_blank_values=True):
+        if "%" in text or "+" in text:
+            pairs = parse_qsl(text, keep_blank_values=True)
+        else:
+            pairs = [(part.partition("=")[0], part.partition("=")[2]) for part in text.split("&") if part]
+        for name, value in pairs:
             self._values.setdefault(name, []).append(value)
 
     def __getitem__(self, name: str) -> str:

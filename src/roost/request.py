@@ -87,6 +87,13 @@ class Request:
         request._split = request._query = None
         return request
 
+    def handed_on(self) -> Request:
+        """The same as `Request(request)`: another one with its own headers, to which the unread body moves."""
+        request = Request.received(self.method, self.url, self.headers.copy(), Body(self._body), client=self.client)
+        request._upgrade, request.redirect = self._upgrade, self.redirect
+        request._split, request._query = self._split, self._query  # they cannot be changed
+        return request
+
     @property
     def path(self) -> str:
         """The path as the URL writes it, percent-encoding kept: `/rooms/a%2Fb`."""

@@ -80,11 +80,23 @@ async def test_an_answer_that_nobody_waits_for_any_more_drops_its_socket(tmp_pat
         assert len(place.roll) == 0
 
 
-async def test_a_call_that_was_cancelled_before_it_left_is_not_made(tmp_path: Path) -> None:
-    async with host_of(tmp_path, Room) as host:
-        host.env.ROOM.get_by_name("x").fetch("http://x/").cancel()
+async def test_a_call_that_was_cancelled_before_it_left_its_object_is_not_made(tmp_path: Path) -> None:
+    class Hasty(DurableObject):
+        async def fetch(self, request: Any) -> Any:
+            self.env.ROOM.get_by_name("x").fetch("http://x/").cancel()
+            return Response("never mind")
+
+    async with host_of(tmp_path, Room, Hasty) as host:
+        await host.env.HASTY.get_by_name("x").fetch("http://x/")
         await settle()
-        assert host.activations.places == {}
+        assert [place.cls for place in host.activations.places.values()] == [Hasty]
+
+
+async def test_a_call_from_the_entrypoint_runs_the_object_at_once(tmp_path: Path) -> None:
+    async with host_of(tmp_path, Room) as host:
+        call: Any = host.env.ROOM.get_by_name("x").fetch("http://x/")
+        assert call.done()
+        assert (await call).status == 200
 
 
 async def test_a_response_passes_through_an_object_with_its_socket(tmp_path: Path) -> None:

@@ -37,8 +37,18 @@ class Hosts:
         else:
             self.held.append(depart)
 
+    def is_outside(self) -> bool:
+        return self.held is None
+
     def router(self) -> Router:
-        return Router(number=0, directory=LocalDirectory([0, 1]), here=self, there=self, leave=self.leave)
+        return Router(
+            number=0,
+            directory=LocalDirectory([0, 1]),
+            here=self,
+            there=self,
+            leave=self.leave,
+            is_outside=self.is_outside,
+        )
 
 
 def id_on(host: int) -> ObjectId:
@@ -51,9 +61,7 @@ async def test_a_call_goes_to_the_owner_of_the_object() -> None:
     router = hosts.router()
     router.fetch(id_on(0), Request("http://x/a"))
     router.fetch(id_on(1), Request("http://x/b"))
-    assert hosts.here == []  # not in the middle of the caller's turn
-    await settle()
-    assert hosts.here == ["/a"]
+    assert hosts.here == ["/a"]  # outside of all objects it runs within the call
     assert hosts.there == [(1, "/b")]
 
 
@@ -67,6 +75,7 @@ async def test_a_call_made_inside_an_object_waits_for_its_output_gate() -> None:
     assert hosts.here == []
     for depart in hosts.held:
         depart()
+    assert hosts.here == []  # not in the middle of the caller's turn
     await settle()
     assert hosts.here == ["/0", "/1", "/2"]
 

@@ -21,6 +21,7 @@ from roost.host.failure import encode_error, error_response
 from roost.host.streams import BodySender, inline_part, receive_body
 from roost.link import frames
 from roost.link.frames import SocketGrant
+from roost.objects.turn import ObjectTask
 from roost.request import Request
 from roost.response import Response
 
@@ -45,8 +46,8 @@ class Answer:
             client=frame.client or None,
             is_upgrade=frame.upgrade,
         )
-        self.task: asyncio.Task[None] | None = None
-        """That of the entrypoint, while it has not answered."""
+        self.task: ObjectTask | None = None
+        """That of the entrypoint, while it waits for something."""
         self._begun = False
         self._over = False
         self._sender: BodySender | None = None

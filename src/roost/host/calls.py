@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 
 from roost.errors import InvalidStateError, ObjectError, OverloadedError, UnavailableError
@@ -16,6 +17,7 @@ from roost.host.activations import Activations
 from roost.host.answer import Answer, drop_end
 from roost.host.client_end import GrantedEnd
 from roost.host.client_ends import ClientEnds
+from roost.host.entry_task import EntryTasks
 from roost.host.entrypoint import Entrypoint, checked_response
 from roost.host.place import Place
 from roost.host.router import Reply
@@ -23,6 +25,7 @@ from roost.host.sockets import Sockets
 from roost.ids import ObjectId
 from roost.link.directory import Directory
 from roost.link.frames import ObjectRef
+from roost.objects.turn import ObjectTask
 from roost.objects.web_socket import WebSocket
 from roost.observer import Observer
 from roost.request import Request
@@ -53,37 +56,50 @@ class Calls:
         self._ends = ends
         self._observer = observer
         self._entered_max = entered_max
-        self._entered: set[asyncio.Task[None]] = set()
+        self._tasks: EntryTasks | None = None
+        """Made on the loop, with the first request."""
+        self._discarding: set[asyncio.Task[None]] = set()
 
     def under_way(self) -> list[asyncio.Future[None]]:
         """What the entrypoint has begun and not ended."""
-        return [*self._entered, *self.entrypoint.work]
+        entered = [] if self._tasks is None else [task.expose() for task in self._tasks.live]
+        return [*entered, *self._discarding, *self.entrypoint.work]
+
+    def cancel(self) -> None:
+        """Stop what is under way."""
+        for entered in [] if self._tasks is None else list(self._tasks.live):
+            entered.cancel()
+        for task in (*self._discarding, *self.entrypoint.work):
+            task.cancel()
 
     def enter(self, answer: Answer) -> None:
         """Let the app's entrypoint answer."""
-        if len(self._entered) >= self._entered_max:
-            answer.fail(OverloadedError(f"{len(self._entered)} requests are in the entrypoint, which is its limit"))
+        tasks = self._tasks
+        if tasks is None:
+            tasks = self._tasks = EntryTasks()
+        if len(tasks.live) >= self._entered_max:
+            answer.fail(OverloadedError(f"{len(tasks.live)} requests are in the entrypoint, which is its limit"))
             return
-        task = answer.task = asyncio.ensure_future(self._enter(answer))
-        self._entered.add(task)
-        task.add_done_callback(self._entered.discard)
+        task = tasks.new(functools.partial(self._entered, answer))
+        task.begin(self.entrypoint, (answer.request,))
+        if not task.is_done:
+            answer.task = task
 
-    async def _enter(self, answer: Answer) -> None:
-        try:
-            response = await self.entrypoint(answer.request)
-        except asyncio.CancelledError:
+    def _entered(self, answer: Answer, task: ObjectTask) -> None:
+        """The entrypoint is through with a request."""
+        answer.task = None
+        if task.seen and self._tasks is not None:
+            self._tasks.live.pop(task, None)
+        error = task.error
+        if error is None:
+            answer.reply(task.result_value)
+        elif isinstance(error, asyncio.CancelledError):
             answer.fail(ObjectError("the entrypoint was cancelled"))  # nothing, where that is because the client left
-            raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the app may raise anything; the client gets a page
-            if not isinstance(error, UnavailableError):
-                self._observer.report(
-                    "entrypoint.failed", f"{self.entrypoint.name} failed", error, url=answer.request.url
-                )
-            answer.fail(error)
         else:
-            answer.reply(response)
-        finally:
-            answer.task = None
+            if not isinstance(error, UnavailableError):
+                what = f"{self.entrypoint.name} failed"
+                self._observer.report("entrypoint.failed", what, error, url=answer.request.url)
+            answer.fail(error)
 
     def fetch(
         self,
@@ -110,8 +126,8 @@ class Calls:
             else:
                 drop_end(response)
                 task = asyncio.ensure_future(response.body.discard())
-                self._entered.add(task)
-                task.add_done_callback(self._entered.discard)
+                self._discarding.add(task)
+                task.add_done_callback(self._discarding.discard)
 
         def failed(error: BaseException) -> None:
             if not reply.done():

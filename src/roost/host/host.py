@@ -35,7 +35,7 @@ from roost.host.hibernation import Sweep, memory_bound
 from roost.host.inspect import HostView, snapshot
 from roost.host.namespace import Namespace
 from roost.host.network import Network, network_of_loop
-from roost.host.outside import leave
+from roost.host.outside import is_outside, leave
 from roost.host.peers import Connect, OwnerLinks
 from roost.host.roll_call import RollCall
 from roost.host.router import Router
@@ -151,7 +151,9 @@ class Host:
             observer=self.observer,
             entered_max=self.limits.entrypoint_requests_max,
         )
-        router = Router(number=self.number, directory=directory, here=calls, there=self.owners, leave=leave)
+        router = Router(
+            number=self.number, directory=directory, here=calls, there=self.owners, leave=leave, is_outside=is_outside
+        )
         namespaces = {name: Namespace(space, router) for name, space in self.activations.spaces.items()}
         self.env = make_env(namespaces, bindings, assets)
         self.activations.env = self.env
@@ -293,8 +295,7 @@ class Host:
         self.roll_call.close()
         self.absences.close()
         self._stop_objects("its host stopped")
-        for task in self.calls.under_way():
-            task.cancel()
+        self.calls.cancel()
         for session in list(self.sessions):
             session.close(goodbye=False)
         self.owners.close()

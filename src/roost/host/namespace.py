@@ -54,6 +54,8 @@ class Stub:
 
         The URL must be absolute; its host is not resolved and means nothing. Raises what the object raised.
         """
+        if type(resource) is Request and init is None and not changes:
+            return self._caller.fetch(self._id, resource.handed_on())
         return self._caller.fetch(self._id, Request(resource, init, **changes))
 
     def __repr__(self) -> str:

@@ -20,6 +20,11 @@ def outside(function: Callable[[], T]) -> T:
     return context.run(function)
 
 
+def is_outside() -> bool:
+    """Whether the code that runs is none of an object's."""
+    return HERE.get() is None
+
+
 def leave(depart: Callable[[], None]) -> None:
     """Do something that leaves the current object once its output gate lets it; at once where there is no object."""
     activation = current_activation()

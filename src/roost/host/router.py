@@ -36,12 +36,23 @@ class There(Protocol):
 class Router:
     """The caller behind all stubs of a host."""
 
-    def __init__(self, *, number: int, directory: Directory, here: Here, there: There, leave: Leave) -> None:
+    def __init__(
+        self,
+        *,
+        number: int,
+        directory: Directory,
+        here: Here,
+        there: There,
+        leave: Leave,
+        is_outside: Callable[[], bool],
+    ) -> None:
+        """`is_outside` says whether no object's code runs: then an object of this host runs within the call."""
         self._number = number
         self._directory = directory
         self._here = here
         self._there = there
         self._leave = leave
+        self._is_outside = is_outside
 
     def fetch(self, object_id: ObjectId, request: Request) -> Reply:
         """Send the request now, or, inside an object, as soon as what it wrote before is durable."""
@@ -50,10 +61,16 @@ class Router:
         except RuntimeError as error:
             raise InvalidStateError("a stub can be called on the event loop only, not from another thread") from error
         reply: Reply = loop.create_future()
-        self._leave(functools.partial(self._send, loop, object_id, request, reply))
+        if self._is_outside():
+            self._send(None, object_id, request, reply)
+        else:
+            self._leave(functools.partial(self._send, loop, object_id, request, reply))
         return reply
 
-    def _send(self, loop: asyncio.AbstractEventLoop, object_id: ObjectId, request: Request, reply: Reply) -> None:
+    def _send(
+        self, loop: asyncio.AbstractEventLoop | None, object_id: ObjectId, request: Request, reply: Reply
+    ) -> None:
+        """With a loop: in a turn of its own, where the caller may be in the middle of a step of another object."""
         try:
             owner = self._directory.owner(object_id.key)
             if owner != self._number:
@@ -64,5 +81,7 @@ class Router:
             if not reply.done():
                 reply.set_exception(error)
             return
-        # In a turn of its own: the caller may be in the middle of a step of another object.
-        loop.call_soon(self._here.fetch_local, object_id, request, reply)
+        if loop is None:
+            self._here.fetch_local(object_id, request, reply)
+        else:
+            loop.call_soon(self._here.fetch_local, object_id, request, reply)

@@ -174,8 +174,11 @@ class Activation(TurnLoop):
             if self.deliver_message(event):
                 self.end_turns()
             return
-        note_arrival(event)
-        self.line_up(event)
+        if type(event) is Fetch and self.gate.free:
+            self._at_once(event)
+        else:
+            note_arrival(event)
+            self.line_up(event)
 
     def line_up(self, event: Event) -> None:
         """The event waits at the gate; after the end of this life it has come too late."""

@@ -46,6 +46,9 @@ class ObjectTask:
     _asyncio_future_blocking = False
     """That asyncio takes it for a future, as it does a task; awaiting it goes through `_outcome`."""
 
+    passed_on: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit)
+    """What is raised in the loop too, as a task's is."""
+
     # One is made for each event, and most end in their first step: what is as here is not stored in the instance.
     is_done = False
     seen = False
@@ -204,7 +207,7 @@ class ObjectTask:
         if self._outcome is not None:
             self._tell(self._outcome)
         self.on_done(self)
-        if error is not None and isinstance(error, KeyboardInterrupt | SystemExit):
+        if error is not None and isinstance(error, self.passed_on):
             self._driver.loop.call_soon(_raise, error)
 
     def _tell(self, outcome: asyncio.Future[Any]) -> None:

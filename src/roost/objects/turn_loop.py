@@ -153,6 +153,17 @@ class TurnLoop:
             gate.free = gate.open
         return waits
 
+    def _at_once(self, event: Event) -> None:
+        """A turn for an event that found the gate free."""
+        self._chosen += 1
+        self._turn(self._begin[type(event)], event)
+        self._turns_left -= 1
+        if self._turns_left <= 0:
+            self.gate.stirred, self.gate.free = True, False  # what comes now lines up
+            self.look_soon()
+        elif self.gate.stirred:
+            self._pump()
+
     def line_up(self, event: Event) -> None:
         """The event waits for its turn."""
 
