@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from roost import codec
 from roost.ids import IdSpace
 from roost.limits import Limits
@@ -24,9 +26,9 @@ from roost.limits import Limits
 from roost.storage.kv import KeyRange
 from roost.storage.store import HostStore
 
-async def main(directory):
+async def main(directory, beside):
     limits = Limits(journal_segment_bytes=256 * 1024, checkpoint_bytes=64 * 1024, open_databases_max=4)
-    store = HostStore(directory, limits=limits)
+    store = HostStore(directory, limits=limits, beside=beside)
     space = IdSpace("ROOM", "secret")
     out = sys.stdout
     rooms = [store.open(space.from_name(f"room {n}")) for n in range(6)]
@@ -48,16 +50,16 @@ async def main(directory):
         out.flush()
         await asyncio.sleep(0)
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(sys.argv[1], sys.argv[2] == "beside"))
 """
 
 ROOMS = 6
 
 
-def run_and_kill(directory: Path, lines: int) -> dict[int, int]:
+def run_and_kill(directory: Path, lines: int, writer: str) -> dict[int, int]:
     """Kill the child once it acknowledged that many commits; the last number it acknowledged per room."""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
-    command = [sys.executable, "-c", CHILD, str(directory)]
+    command = [sys.executable, "-c", CHILD, str(directory), writer]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
         assert child.stdout is not None
         opened = child.stdout.readline()
@@ -92,12 +94,14 @@ def check(directory: Path, acknowledged: dict[int, int]) -> None:
     store.close()
 
 
-def test_everything_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+@pytest.mark.parametrize("writer", ["here", "beside"])
+def test_everything_acknowledged_survives_kill_9(tmp_path: Path, writer: str) -> None:
+    """Whether the process that was killed wrote its objects' files itself or has left a child that did."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
     for _ in range(4):
-        acknowledged = run_and_kill(tmp_path, chance.randrange(1, 1500))
+        acknowledged = run_and_kill(tmp_path, chance.randrange(1, 1500), writer)
         if chance.random() < 0.5:
             check(tmp_path, acknowledged)
     check(tmp_path, acknowledged)
