@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import socket
 import ssl
 import subprocess
@@ -15,7 +14,7 @@ from tests.gateway.raw_client import TEXT, RawClient, close_frame, frame, handsh
 from tests.gateway.scripted_owner import Served, serving
 
 from roost.errors import ConfigurationError
-from roost.gateway.server import raise_descriptor_limit
+from roost.gateway import descriptors
 from roost.limits import Limits
 from roost.link import frames
 
@@ -72,14 +71,27 @@ class TestConnections:
             assert await first.frame() == (TEXT, b"here")
             first.writer.transport.abort()
 
-    def test_as_many_files_may_be_open_as_the_system_allows(self) -> None:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
-            raise_descriptor_limit()
-            assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    async def test_near_the_limit_of_descriptors_a_client_hears_503_and_beyond_it_the_end(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(descriptors, "raise_descriptor_limit", lambda: 4)
+        monkeypatch.setattr(descriptors, "REFUSED_AT_ONCE_MAX", 1)
+        async with serving() as s, await RawClient.connect(s.port) as first, await RawClient.connect(s.port) as second:
+            for client in (first, second):
+                client.send(HEALTH)
+                assert (await client.answer()).status == 200
+            async with await RawClient.connect(s.port) as told:
+                answer = await told.answer()
+                assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+                async with await RawClient.connect(s.port) as untold:
+                    await untold.ended()
+            assert caplog.text.count("allows this process 4 open files and sockets") == 1
+            await until(lambda: not s.gateway.shared.lingerers)
+            first.writer.close()
+            await until(lambda: len(s.gateway._clients) == 1)
+            async with await RawClient.connect(s.port) as later:
+                later.send(HEALTH)
+                assert (await later.answer()).status == 200
 
     async def test_a_proxy_that_is_no_address_is_refused(self) -> None:
         with pytest.raises(ConfigurationError, match="trusted_proxies: 'proxy' is no address or network"):

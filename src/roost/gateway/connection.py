@@ -62,8 +62,10 @@ class ClientConnection(asyncio.Protocol):
         self._secure = transport.get_extra_info("sslcontext") is not None
         if self._gateway.admit(self):
             self._deadlines.set(self, self._limits.head_seconds_max)
-        else:
+        elif self._gateway.can_refuse:
             self.refuse(unavailable("too many connections", close=True))
+        else:
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._over:

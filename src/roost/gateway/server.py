@@ -16,6 +16,7 @@ from roost.clock import Clock
 from roost.errors import ConfigurationError
 from roost.gateway.connection import ClientConnection
 from roost.gateway.deadlines import Deadlines
+from roost.gateway.descriptors import Descriptors
 from roost.gateway.host_links import HostLinks
 from roost.gateway.http1 import RequestHead
 from roost.gateway.responses import DateLine
@@ -60,6 +61,8 @@ class Gateway:
         self._static = StaticFiles(assets, observer) if assets is not None else None
         self._health_path = health_path
         self._trusted = [_network(text) for text in trusted_proxies]
+        self._descriptors = Descriptors(resource.RLIM_INFINITY)
+        """Of `start`."""
         self._server: asyncio.Server | None = None
         self._clients: set[ClientConnection] = set()
         self._changed: asyncio.Future[None] | None = None
@@ -79,7 +82,7 @@ class Gateway:
 
         With `sock`, a bound socket, it listens there. Raises OSError when the address cannot be had.
         """
-        raise_descriptor_limit()
+        self._descriptors = Descriptors()
         loop = asyncio.get_running_loop()
         if sock is not None:
             place: dict[str, Any] = {"sock": sock}
@@ -141,10 +144,20 @@ class Gateway:
 
     def admit(self, client: ClientConnection) -> bool:
         """Whether there is room for it."""
-        if len(self._clients) + len(self.links.sockets) >= self.limits.connections_max:
+        connections = len(self._clients) + len(self.links.sockets)
+        if connections >= self.limits.connections_max or self._descriptors.are_short(self._open_sockets):
             return False
         self._clients.add(client)
         return True
+
+    @property
+    def can_refuse(self) -> bool:
+        """Whether there is room for a client that is still to read that there is no room for it."""
+        return not self._descriptors.are_gone(self._open_sockets)
+
+    @property
+    def _open_sockets(self) -> int:
+        return len(self._clients) + len(self.links.sockets) + len(self.shared.lingerers)
 
     def forget(self, client: ClientConnection) -> None:
         self._clients.discard(client)
@@ -198,13 +211,3 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         return ipaddress.ip_network(text)
     except ValueError as error:
         raise ConfigurationError(f"trusted_proxies: {text!r} is no address or network: {error}") from error
-
-
-def raise_descriptor_limit() -> None:
-    """As many open files as this process may have: every client is one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (ValueError, OSError):
-            return  # an "unlimited" that the kernel does not grant: what there was must do
