@@ -30,10 +30,12 @@ SERVICE_RESTART = 1012
 class ObjectSockets:
     """The hibernating sockets of one object."""
 
-    __slots__ = ("auto_frame", "auto_request", "auto_response", "batch", "by_tag", "count", "key", "open")
+    __slots__ = ("auto_frame", "auto_request", "auto_response", "batch", "by_tag", "count", "key", "open", "ref")
 
     def __init__(self, key: bytes, cork: Cork) -> None:
         self.key = key
+        self.ref: ObjectRef | None = None
+        """One for all sockets: what came with the grant of each is as large as the rest of what is known of it."""
         self.batch = SharedBatch(cork)
         self.open: dict[Member, None] = {}
         """The connections that have joined, in that order; those that are closing are not among them."""
@@ -77,7 +79,6 @@ class ClientSocket(Account):
         "connection",
         "group",
         "hibernating",
-        "joined",
         "number",
         "object",
         "opening",
@@ -94,10 +95,8 @@ class ClientSocket(Account):
     ) -> None:
         super().__init__()
         self.number = number
-        self.opening = (grant.incarnation, grant.grant)
-        """Which host made its grant, and the grant."""
-        self.joined = False
-        """Whether the host has counted it in."""
+        self.opening: tuple[int, int] | None = (grant.incarnation, grant.grant)
+        """Which host made its grant, and the grant; None when the host has counted it in."""
         self.object: ObjectRef = grant.object
         self.tags = grant.tags
         self.hibernating = grant.hibernating
@@ -110,7 +109,7 @@ class ClientSocket(Account):
 
     def rolled(self, incarnation: int) -> RolledSocket:
         """As it is told to a host that is back, which counts it in, unless it is that of before and was about to."""
-        if self.opening[0] != incarnation:
+        if self.opening is not None and self.opening[0] != incarnation:
             self.join()
         return RolledSocket(
             self.number,
@@ -120,13 +119,13 @@ class ClientSocket(Account):
             self.protocol,
             self.auto_response_ms,
             self.group.auto_response,
-            None if self.joined else self.opening,
+            self.opening,
         )
 
     def join(self) -> None:
         """Be reached by what is sent to sets."""
-        if not self.joined:
-            self.joined = True
+        if self.opening is not None:
+            self.opening = None
             if self.hibernating and self.connection.is_open:
                 self.group.add(self.connection, self.tags)
 
@@ -187,8 +186,10 @@ class HeldSockets:
         socket = ClientSocket(next(self._numbers), grant, protocol, self, owner)
         self.by_number[socket.number] = socket
         if grant.hibernating:
-            socket.group = self._group(grant)
-            socket.group.count += 1
+            group = socket.group = self._group(grant)
+            group.count += 1
+            if group.ref == grant.object:
+                socket.object = group.ref
         return socket
 
     def remove(self, socket: ClientSocket) -> None:
@@ -209,6 +210,7 @@ class HeldSockets:
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = ObjectSockets(key, self._cork)
+            group.ref = grant.object
             group.set_auto_response(grant.auto_response)
         return group
 

@@ -23,8 +23,10 @@ from roost.gateway.parking_poll import PollSet, make_poll_set
 from roost.gateway.parking_transport import ParkedTransport, Sleeper
 
 PARKED_PER_TURN = 32
-GIVEN_BACK_AFTER = 1_000
-"""Sockets parked, when the heap is looked through: that takes milliseconds, and a thousand leave more than a MiB."""
+GIVEN_BACK_AFTER = 100
+"""Sockets parked, for which it is worth to look through the heap: that takes milliseconds."""
+GIVEN_BACK_SECONDS = 2.0
+"""Later, so that a crowd that falls silent costs it once, and no more often than this."""
 
 
 class _Nobody(asyncio.Protocol):
@@ -44,6 +46,7 @@ class Parking:
         self.parked_ever = 0
         self._given_back_at = 0
         """What `parked_ever` was then."""
+        self._timer: asyncio.TimerHandle | None = None
         self._make_poll_set = make_poll_set
         self._poll_set: PollSet | None = None
         """Made when it is first needed."""
@@ -64,9 +67,12 @@ class Parking:
             self._queue.popleft()()
         if self._queue:
             self.loop.call_soon(self._call_some)
-        elif self.parked_ever - self._given_back_at >= GIVEN_BACK_AFTER:
-            self._given_back_at = self.parked_ever
-            self.loop.call_later(0.05, give_back)  # the last transports are gone by then
+        elif self._timer is None and self.parked_ever - self._given_back_at >= GIVEN_BACK_AFTER:
+            self._timer = self.loop.call_later(GIVEN_BACK_SECONDS, self._give_back)
+
+    def _give_back(self) -> None:
+        self._given_back_at, self._timer = self.parked_ever, None
+        give_back()
 
     def park(self, transport: asyncio.Transport, protocol: Sleeper) -> ParkedTransport | None:
         """The transport's parked successor, which reads. None when this process may have no more descriptors now."""
@@ -125,6 +131,8 @@ class Parking:
     async def close(self) -> None:
         """Watch nothing any more. What is parked ends."""
         self._queue.clear()
+        if self._timer is not None:
+            self._timer.cancel()
         for parked in list(self._watched.values()):
             parked.abort()
         while self._waking:
