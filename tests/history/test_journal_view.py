@@ -16,6 +16,7 @@ from roost.history.journal_view import (
     LiveSegments,
     SegmentRecycledError,
     live_entries,
+    live_keys,
     live_records,
     live_segments,
     live_slots,
@@ -111,6 +112,17 @@ def test_segments_are_read_in_the_order_of_their_use_whatever_their_names(tmp_pa
     journal.write(second, commit(3))
     assert numbers(tmp_path) == [1, 2, 3]
     assert [record.commit for record in live_records(tmp_path)] == [1, 2, 3]
+
+
+def test_the_objects_with_live_commits_are_known_without_unpacking_them(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.write(journal.begin("journal-000001", 7), commit(1, b"a" * 32), commit(1, b"b" * 32))
+    settled = journal.begin("journal-000002", 8)
+    journal.write(settled, commit(2, b"c" * 32))
+    settled.settle(Files())
+    monkeypatch.setattr(journal_view, "unpack", None)
+    assert live_keys(tmp_path) == {b"a" * 32, b"b" * 32, b"c" * 32}
 
 
 def test_reading_goes_on_where_it_ended(tmp_path: Path, journal: Journal) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import apsw
+import pytest
 
-from roost.storage.template import Template, is_born
+from roost.storage.template import Template, is_born, stores_nothing
 
 
 def test_it_is_a_whole_database_in_wal_mode_with_the_hidden_tables(tmp_path: Path) -> None:
@@ -17,6 +18,26 @@ def test_it_is_a_whole_database_in_wal_mode_with_the_hidden_tables(tmp_path: Pat
     assert connection.pragma("integrity_check") == "ok"
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert names == {"_roost_kv", "_roost_meta"}
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("stored", "nothing"),
+    [
+        ("INSERT INTO _roost_meta VALUES ('name', 'lobby')", True),
+        ("CREATE TABLE _roost_alarms (due); CREATE INDEX _roost_i ON _roost_alarms (due)", True),
+        ("CREATE TABLE _roost_alarms (due); INSERT INTO _roost_alarms VALUES (1)", False),
+        ("INSERT INTO _roost_kv VALUES ('a', x'01')", False),
+        ("CREATE TABLE t (x)", False),
+    ],
+)
+def test_what_is_kept_about_an_object_is_nothing_that_it_stored(tmp_path: Path, stored: str, nothing: bool) -> None:
+    path = tmp_path / "object.sqlite"
+    path.write_bytes(Template().image)
+    connection = apsw.Connection(str(path))
+    assert stores_nothing(connection)
+    connection.execute(stored).fetchall()
+    assert stores_nothing(connection) is nothing
     connection.close()
 
 
