@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.gateway.fake_clock import settle, until
+from tests.gateway.fake_clock import FakeClock, settle, until
 from tests.gateway.raw_client import TEXT, RawClient, close_frame, frame, handshake
 from tests.gateway.scripted_owner import KEY, Owner, Served, serving
 
@@ -374,6 +374,34 @@ class TestLeaving:
             await r.back()
             r.owner.respond(await r.owner.take(frames.RequestStart), 200, b"new")
             assert (await client.answer()).body == b"new"
+
+
+class TestWaitingForMore:
+    async def test_a_broadcast_waits_for_what_the_host_has_of_its_object_and_has_not_finished(self) -> None:
+        async with rooms(clock=FakeClock()) as r:
+            (one, first), (two, second) = await r.open(), await r.open()
+            batch = r.served.gateway.links.sockets.by_number[first].group.batch
+            await r.say(one, "a")
+            await r.say(two, "b")
+            r.owner.send(frames.SendToTagged(KEY, None, [], "a"), frames.Finished([first]))
+            await settle()
+            assert (batch.held, batch.messages) == (True, ["a"])
+            r.owner.send(frames.SendToTagged(KEY, None, [], "b"), frames.Finished([second]))
+            for client in (one, two):
+                assert [await client.frame(), await client.frame()] == [(TEXT, b"a"), (TEXT, b"b")]
+            assert batch.unfinished == 0
+
+    async def test_it_does_not_wait_for_a_host_that_is_lost(self) -> None:
+        async with rooms(clock=FakeClock()) as r:
+            (one, _), (two, second) = await r.open(), await r.open()
+            await r.say(one, "a")
+            await r.say(two, "b")
+            r.owner.send(frames.SendToTagged(KEY, None, [], "b"), frames.Finished([second]))
+            await settle()
+            await lose(r)
+            assert await two.frame() == (TEXT, b"b")
+            assert [await one.frame(), await one.closed_with()] == [(TEXT, b"b"), (1012, b"service restart")]
+            one.writer.transport.abort()
 
 
 class TestFlow:
