@@ -47,6 +47,8 @@ def test_processes_are_shown_with_what_they_hold() -> None:
     holds = "1 object awake, 1 asleep with sockets"
     assert ["host", "0", "11", "serving", "2", "min", "40", "MiB", *holds.split()] in lines
     assert ["gateway", "0", "12", "serving", "1.0", "s", "1", "MiB", "1", "socket"] in lines
+    parked = ProcessReport("gateway", 1, 13, "serving", 1.0, gateway=GatewayReport(9, 1, 2**20, 7))
+    assert "9 sockets, 7 parked" in shown(parked)
 
 
 def test_a_process_that_does_not_answer_is_shown_so() -> None:

@@ -88,7 +88,8 @@ def _processes(processes: list[ProcessReport]) -> Table:
 
 def _holds(process: ProcessReport) -> str:
     if process.gateway:
-        return counted(process.gateway.sockets, "socket")
+        parked = f", {process.gateway.parked} parked" if process.gateway.parked else ""
+        return counted(process.gateway.sockets, "socket") + parked
     if process.backup:
         return _backup(process.backup)
     if process.host:

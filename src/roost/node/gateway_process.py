@@ -64,8 +64,8 @@ class GatewayProcess:
 
     def report(self) -> GatewayReport:
         assert self._gateway is not None, "only a gateway that serves is asked"
-        links = self._gateway.links
-        return GatewayReport(len(links.sockets), len(links.up()), resident_bytes())
+        links, parked = self._gateway.links, self._gateway.shared.parking.count
+        return GatewayReport(len(links.sockets), len(links.up()), resident_bytes(), parked)
 
     async def _connect(self, number: int, hello: Hello) -> Connection:
         return await connect_unix(self._start.sockets.host(number), hello, self._start.settings.limits)

@@ -61,6 +61,8 @@ class GatewayReport(msgspec.Struct, frozen=True):
     hosts: int
     """Hosts that it is linked to."""
     resident_bytes: int
+    parked: int = 0
+    """Those of the WebSockets whose client is silent."""
 
 
 class BackupReport(msgspec.Struct, frozen=True):
