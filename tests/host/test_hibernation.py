@@ -3,7 +3,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roost.host.hibernation import GUESS_BYTES, Idle, Sweep, choose_sleepers, memory_bound, resident_bytes
+from roost.host.hibernation import (
+    GIVEN_BACK_AFTER,
+    GUESS_BYTES,
+    Idle,
+    Sweep,
+    choose_sleepers,
+    memory_bound,
+    resident_bytes,
+)
 
 from .parts import HandClock
 
@@ -98,3 +106,22 @@ def test_the_resident_size_is_that_of_this_process() -> None:
 def test_the_bound_is_the_configured_one_or_a_share_of_the_machine() -> None:
     assert memory_bound(5) == 5
     assert memory_bound(0) > 100_000_000
+
+
+def test_the_heap_is_given_back_when_a_crowd_has_fallen_asleep_and_not_for_a_few() -> None:
+    clock, given_back, asleep = HandClock(), list[float](), list[bytes]()
+    idle: list[Idle] = []
+    sweep = Sweep(
+        clock=clock,
+        idle_seconds=10,
+        memory_bytes_max=1,
+        idle=lambda: idle,
+        hibernate=asleep.append,
+        tidy=lambda: None,
+        resident=lambda: 0,
+        give_back=lambda: given_back.append(clock.monotonic()),
+    )
+    for count, times in ((GIVEN_BACK_AFTER - 1, 0), (50, 0), (0, 1), (10, 1), (0, 1)):
+        idle[:] = [Idle(bytes([n]), clock.monotonic() - 20) for n in range(count)]
+        sweep.look()
+        assert len(given_back) == times

@@ -18,9 +18,9 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
-from roost.gateway.parking_heap import give_back
 from roost.gateway.parking_poll import PollSet, make_poll_set
 from roost.gateway.parking_transport import ParkedTransport, Sleeper
+from roost.heap import give_back
 
 PARKED_PER_TURN = 32
 GIVEN_BACK_AFTER = 100

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from roost.clock import Clock, Timer
+from roost.heap import give_back
 
 MEMORY_SHARE = 0.75
 """Of the machine's memory, where no bound was set."""
@@ -15,6 +16,9 @@ MEMORY_SHARE = 0.75
 GUESS_BYTES = 256 * 1024
 """What the sleep of one object is taken to free. Nothing tells what a Python object holds in all; a sweep that freed
 too little is followed by another, and one that freed too much costs a wake of under a millisecond."""
+
+GIVEN_BACK_AFTER = 100
+"""Objects that went to sleep, for which it is worth to look through the heap for what they leave."""
 
 
 class Idle(msgspec.Struct, frozen=True):
@@ -73,6 +77,7 @@ class Sweep:
         hibernate: Callable[[bytes], None],
         tidy: Callable[[], None],
         resident: Callable[[], int] = resident_bytes,
+        give_back: Callable[[], object] = give_back,
     ) -> None:
         self._clock = clock
         self._idle_seconds = idle_seconds
@@ -81,6 +86,9 @@ class Sweep:
         self._hibernate = hibernate
         self._tidy = tidy
         self._resident = resident
+        self._give_back = give_back
+        self._slept = 0
+        """How many have gone to sleep since the heap was given back."""
         self._timer: Timer | None = None
         self.every = min(max(idle_seconds / 10, 0.05), 1.0)
         """Seconds from one look to the next: an object sleeps at most a tenth later than it might."""
@@ -104,7 +112,15 @@ class Sweep:
         )
         for key in sleepers:
             self._hibernate(key)
+        self._tend_heap(len(sleepers))
         return len(sleepers)
+
+    def _tend_heap(self, slept: int) -> None:
+        """Give back what those leave that sleep, once for a crowd that falls asleep: it takes milliseconds."""
+        self._slept += slept
+        if self._slept >= GIVEN_BACK_AFTER and slept * 10 < self._slept:
+            self._slept = 0
+            self._give_back()
 
     def _tick(self) -> None:
         self.start()

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from roost.gateway import parking_heap
-from roost.gateway.parking_heap import give_back
+from roost import heap
+from roost.heap import give_back
 
 
 @pytest.fixture(autouse=True)
 def looked_up_anew() -> Iterator[None]:
-    parking_heap._trim.cache_clear()
+    heap._trim.cache_clear()
     yield
-    parking_heap._trim.cache_clear()
+    heap._trim.cache_clear()
 
 
 def test_holes_of_a_heap_are_given_back() -> None:

@@ -1,7 +1,8 @@
 """What the C library keeps of freed memory, given back to the system.
 
-Handshakes and transports leave their holes between what stays: glibc hands only the top of its heap back by itself.
-After many sockets were parked at once the holes are most of it (docs/design/decisions/parking.md).
+Handshakes, transports and objects that were awake leave holes between what stays, and glibc hands only the top of its
+heap back by itself. After many sockets were parked or many objects went to sleep, the holes are most of it
+(docs/design/decisions/parking.md).
 """
 
 from __future__ import annotations
