@@ -68,8 +68,8 @@ def rates(rows: Rows) -> str | None:
     if not rated:
         return None
     values = [value for _, found in rated for value in found.values()]
-    low, high = 10 ** math.floor(math.log10(min(values))), 10 ** math.ceil(math.log10(max(values)))
-    scale = Scale(low, high, logarithmic=True)
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    scale = Scale(10.0**low, 10.0 ** max(high, low + 1), logarithmic=True)
     parts = [*legend(name for name in COLOURS if any(name in found for _, found in rated))]
     for number, (row, found) in enumerate(rated):
         y = line_of(number, 1)

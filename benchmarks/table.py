@@ -20,6 +20,8 @@ from benchmarks.rows import RATES, ROWS, Row
 PAGE = report.RESULTS / "table.md"
 DOCS_PAGE = report.ROOT / "docs" / "figures.md"
 MARKS = ("<!-- the table: written by `python -m benchmarks table` -->", "<!-- the end of the table -->")
+LOAD_MAX = 4.0
+"""The load average above which somebody else was there: the server and the generator are two, and some servers more."""
 QUICK = {"rounds": 1, "seconds": 0.5}
 TITLES = {"roost": "roost", **{peer.name: peer.title for peer in PEERS}}
 SHOWN = ("bare", "roost", "workerd", "picows", "uws", "node", "fastapi_redis", "durable_actors")
@@ -209,5 +211,13 @@ def below(table: Table, rows: list[tuple[Row, Measured]]) -> str:
     return (
         f"Medians, measured {when} at commit {', '.join(commits)} on {table.machine}. Each server had one core with "
         f"all its processes, the generator the other. An empty cell: that server does no such work. Versions: {used}."
-        f"{missing}"
+        f"{missing}{disturbed(rows)}"
     )
+
+
+def disturbed(rows: list[tuple[Row, Measured]]) -> str:
+    """A warning where a server and the generator were not alone on the machine."""
+    busiest = max((measured.load_average for _, measured in rows), default=0.0)
+    if busiest <= LOAD_MAX:
+        return ""
+    return f" **The machine had other work (load average up to {busiest:.0f}): what was measured then is no figure.**"

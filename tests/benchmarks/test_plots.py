@@ -34,6 +34,11 @@ def test_every_rate_has_a_dot_and_roosts_is_the_last() -> None:
     assert told == ["bare C: 1 000/s", "picows: 400/s", "roost: 300/s"]
 
 
+def test_one_rate_alone_can_be_drawn() -> None:
+    picture = drawn([(BY_NAME["echo-1"], measured(roost=100.0))], "rates")
+    assert len(list(picture.iter(f"{SVG}circle"))) == 2  # in the legend and in its row
+
+
 def test_more_memory_is_a_longer_bar() -> None:
     picture = drawn([(BY_NAME["idle-room"], measured(roost=1500.0, workerd=60_000.0))], "memory")
     ours, theirs = (float(bar.attrib["width"]) for bar in picture.iter(f"{SVG}rect"))

@@ -68,6 +68,15 @@ def test_the_page_has_every_row_that_was_measured_and_says_what_failed(folders: 
     assert BY_NAME["wake"].title not in page
 
 
+def test_the_page_warns_of_a_machine_that_had_other_work(folders: Path) -> None:
+    quiet, busy = measured(roost=1.0), measured(roost=1.0)
+    busy.load_average = 12.0
+    table.written(Table({"http": quiet}, "a machine"))
+    assert "load average up to" not in (folders / "table.md").read_text()
+    table.written(Table({"http": quiet, "cold": busy}, "a machine"))
+    assert "load average up to 12" in (folders / "table.md").read_text()
+
+
 def test_the_table_of_the_docs_is_written_between_its_marks(folders: Path) -> None:
     begin, end = table.MARKS
     table.DOCS_PAGE.write_text(f"# Figures\n\n{begin}\nold\n{end}\n\nAfter.\n")
