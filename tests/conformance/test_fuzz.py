@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 
 import pytest
 from tests.conformance import fuzz
@@ -14,7 +13,7 @@ STREAMS = 30
 
 
 def seed() -> int:
-    chosen = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
+    chosen = int(os.environ.get("SEED") or 7)  # always the same streams here: `make fuzz` is there to find new ones
     print(f"SEED={chosen}")
     return chosen
 
