@@ -144,7 +144,10 @@ class SQL:
                 if type(value) not in PLAIN:
                     bindings = checked(plan, given)
                     break
-        shape = None if row_type is None else _typed(plan, row_type)
+        shape: TypedRows | None = None
+        if row_type is not None:
+            shape = plan.typed.get(row_type) if isinstance(row_type, type) else None
+            shape = shape or _typed(plan, row_type)
         if plan.writes:
             self.storage.database_to_write()
         if not plan.plain:
@@ -250,9 +253,7 @@ def _step(guard: Guard, plan: Plan, bindings: Values, running: Running) -> tuple
 
 
 def _typed(plan: Plan, row_type: type[Any]) -> TypedRows:
-    rows: TypedRows | None = plan.typed.get(row_type) if isinstance(row_type, type) else None
-    if rows is None:
-        rows = plan.typed[row_type] = TypedRows(row_type, plan.columns)
+    rows = plan.typed[row_type] = TypedRows(row_type, plan.columns)
     return rows
 
 
