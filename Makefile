@@ -1,4 +1,4 @@
-# The words: run, test, style, types, tests, autobahn, fuzz, crash, soak, bench, docs, clean.
+# The words: run, test, style, types, tests, autobahn, fuzz, crash, soak, soak-sockets, bench, docs, clean.
 # `make PYTHON=python3.12 ...` chooses an interpreter, `make run PORT=9000` a port, `make tests ARGS="tests/storage -x"`
 # what pytest is given, `make crash MINUTES=60 KILLS=5000` for how long power fails and how often processes are killed,
 # `make soak MINUTES=60`, `make autobahn CASES="1.* 12.1.*"` which cases of Autobahn|Testsuite (all take an hour),
@@ -14,7 +14,7 @@ CASES ?= *
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test style types tests autobahn fuzz crash soak bench docs clean
+.PHONY: run test style types tests autobahn fuzz crash soak soak-sockets bench docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/roost dev examples/whiteboard/app.py --port $(PORT)
@@ -46,6 +46,9 @@ crash: $(VENV)/.installed-test
 
 soak: $(VENV)/.installed-test
 	$(BIN)/python -m tests.crash.soak --minutes $(MINUTES)
+
+soak-sockets: $(VENV)/.installed-test
+	$(BIN)/python -m tests.crash.soak_sockets --minutes $(MINUTES)
 
 bench: $(VENV)/.installed
 	@.ci/system "gcc:gcc libc6-dev"
