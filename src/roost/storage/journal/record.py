@@ -56,7 +56,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     alarm: int | None = None
     """When the object asks to be woken, in milliseconds since the epoch."""
     aside: bool = False
-    """Whether its images stand elsewhere, in parts: see (5). Where it was decoded, and not `filled`, they cannot be read.
+    """Whether its images stand elsewhere, in parts: see (5). Decoded, and not `filled`, it cannot give them.
     """
 
 
