@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.crash.soak_sockets import APP, LIMITS, Crowd, find_leak
+from tests.crash.soak_sockets import APP, LIMITS, SPARE, Crowd, find_leak
 from tests.end_to_end.running import Roost, chance, running, until
 
 
@@ -17,7 +17,7 @@ async def test_a_crowd_that_comes_speaks_falls_silent_and_goes_leaves_nothing_be
         assert crowd.came > crowd.size, "some have left, and others came"
         await crowd.end()
         process = await roost.process("gateway 0")
-        most = empty + 1  # the set of those that are parked stays
+        most = empty + SPARE
         await until(lambda: len(os.listdir(f"/proc/{process.pid}/fd")) <= most, "the end of all descriptors")
 
 
