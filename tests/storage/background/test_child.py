@@ -58,10 +58,12 @@ def test_nobody_has_the_slot_while_the_writer_of_the_last_host_may_still_write(
     monkeypatch.setattr("roost.storage.layout._ORPHAN_SECONDS", 0.05)
     pid = killed_host(tmp_path / "data", "stopped")
     layout = DataDirectory(tmp_path / "data")
-    with pytest.raises(DataDirectoryError, match="in use by another roost"):
-        layout.slot(0)
+    try:
+        with pytest.raises(DataDirectoryError, match="in use by another roost"):
+            layout.slot(0)
+    finally:
+        os.kill(pid, signal.SIGCONT)
     monkeypatch.setattr("roost.storage.layout._ORPHAN_SECONDS", 10)
-    os.kill(pid, signal.SIGCONT)
     layout.slot(0).release()
 
 
