@@ -177,6 +177,7 @@ class ParkedTransport(asyncio.Transport):
     def hand_over(self, transport: asyncio.Transport, waking: _Waking) -> None:
         """The loop's transport is there."""
         self._end()
+        self._waking = None  # each knows the other: so that both go now, and not with the garbage collector
         protocol = self._protocol
         transport.set_write_buffer_limits(high=0)
         protocol.connection_made(transport)
@@ -212,6 +213,7 @@ class ParkedTransport(asyncio.Transport):
         descriptor = self._end()
         if self._waking is None:
             os.close(descriptor)
+        self._waking = None
         self._parking.loop.call_soon(self._protocol.connection_lost, error)
 
     def _end(self) -> int:
