@@ -61,7 +61,17 @@ class FakeMember:
         return b"".join(self.writes)
 
 
-class Numbering:
+class Sending:
+    """What a coding is that nothing is received with."""
+
+    def inflater(self) -> None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+class Numbering(Sending):
     """A coding that depends on what came before: each frame says how many there were."""
 
     shared = False
@@ -74,7 +84,7 @@ class Numbering:
         return f"<{self.count}:{message}>".encode()
 
 
-class Bracketing:
+class Bracketing(Sending):
     """A coding of its own that many can share, which counts its work."""
 
     shared = True
