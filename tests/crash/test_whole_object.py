@@ -156,6 +156,8 @@ class WholeObjects(RuleBasedStateMachine):
         async with asyncio.timeout(30):
             for name in NAMES:
                 while await self.ask(name, [("list", "rang "), ("alarms",)]) != self.expected_of(name):
+                    self.store.agenda.flush()  # its thread may be slow, and the clock's steps are counted
+                    await settle()
                     left -= 1
                     if left > 0:
                         self.clock.advance(0.011)
