@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.end_to_end.running import Roost, running
 
-ECHO = Path(__file__).parent / "echo_app.py"
+ECHO = Path(__file__).parents[1] / "crash" / "apps" / "echo.py"
 AGENT = "roost"
 PASSED = frozenset({"OK", "INFORMATIONAL"})
 

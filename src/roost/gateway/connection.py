@@ -20,10 +20,11 @@ from roost.gateway.handshake import Offer, encode_acceptance, read_offer
 from roost.gateway.held_sockets import SERVICE_RESTART
 from roost.gateway.host_link import HostLink
 from roost.gateway.http1 import RequestHead, RequestReader
+from roost.gateway.keeper import Nobody
 from roost.gateway.refusal import Refusal, unavailable
 from roost.gateway.responses import CONTINUE, encode_head
 from roost.gateway.static import Sending
-from roost.gateway.websocket import HeldConnection, Nobody
+from roost.gateway.websocket import HeldConnection
 from roost.link.frames import SocketGrant
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from roost.gateway.descriptors import Descriptors
 from roost.gateway.host_links import HostLinks
 from roost.gateway.http1 import RequestHead
 from roost.gateway.responses import DateLine
+from roost.gateway.shared import Shared
 from roost.gateway.static import StaticFiles
-from roost.gateway.websocket import Shared
 from roost.limits import Limits
 from roost.observer import Observer
 

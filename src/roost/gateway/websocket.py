@@ -25,23 +25,17 @@ After a breach nothing is read any more; the state is as it was until the Close 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from roost.gateway.coding import PLAIN, Coding
-from roost.gateway.cork import Cork
-from roost.gateway.deadlines import Deadlines
-from roost.gateway.deflate import Deflate
-from roost.gateway.fragments import Allowance
 from roost.gateway.framing import PING, PONG, encode_close, encode_control
-from roost.gateway.lingering import Lingerers
+from roost.gateway.keeper import Keeper, Nobody
 from roost.gateway.message_reader import MessageReader
-from roost.gateway.parking import Parking
 from roost.gateway.parking_transport import ParkedTransport
+from roost.gateway.shared import Shared
 from roost.gateway.shared_batch import SharedBatch
 from roost.gateway.vital_signs import is_there
 from roost.held_socket import CLOSED, CLOSING, OPEN
-from roost.limits import Limits
 from roost.link.frames import Message
 
 TRY_AGAIN_LATER = 1013
@@ -52,71 +46,7 @@ SHRINK_BYTES = 256 * 1024
 _PING_FRAME = encode_control(PING)
 
 
-class Keeper(Protocol):
-    """Whoever keeps the connection, and is told what its client does."""
-
-    def on_message(self, data: Message, size: int) -> None: ...
-
-    def when_finished(self, then: Callable[[], None]) -> None:
-        """Call it when all messages so far are worked at and answered; at once where none are under way."""
-
-    def on_failed(self, message: str) -> None: ...
-
-    def on_closed(self, code: int, reason: str, was_clean: bool) -> None: ...
-
-
-class Nobody:
-    """Keeps a connection that nobody is interested in any more."""
-
-    def on_message(self, data: Message, size: int) -> None:
-        pass
-
-    def when_finished(self, then: Callable[[], None]) -> None:
-        then()
-
-    def on_failed(self, message: str) -> None:
-        pass
-
-    def on_closed(self, code: int, reason: str, was_clean: bool) -> None:
-        pass
-
-
 _NOBODY = Nobody()
-
-
-class Shared:
-    """What all connections of a gateway have in common."""
-
-    __slots__ = (
-        "allowance",
-        "close_seconds",
-        "cork",
-        "deadlines",
-        "deflate",
-        "limits",
-        "lingerers",
-        "park_slots",
-        "parked_reader",
-        "parking",
-        "ping_slots",
-        "pong_slots",
-    )
-
-    def __init__(self, limits: Limits, cork: Cork, deadlines: Deadlines) -> None:
-        self.limits = limits
-        self.cork = cork
-        self.deadlines = deadlines
-        self.lingerers = Lingerers(deadlines, limits.close_seconds_max)
-        self.deflate = Deflate(limits)
-        self.allowance = Allowance(limits.inflated_bytes_max)
-        self.close_seconds = limits.close_seconds_max
-        self.ping_slots = deadlines.slots(limits.ping_seconds)
-        self.pong_slots = deadlines.slots(limits.pong_seconds_max)
-        self.park_slots = deadlines.slots(limits.park_seconds) if limits.park_seconds else 0
-        """0: never."""
-        self.parking = Parking(asyncio.get_running_loop())
-        self.parked_reader: MessageReader | None = None
-        """Reads for all that are parked."""
 
 
 class HeldConnection:

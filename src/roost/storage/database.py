@@ -27,7 +27,7 @@ import struct
 import sys
 import threading
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ from roost.storage.files import Files, read_fully, sync_directory, sync_file, wr
 from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.layout import make_private
 from roost.storage.sql import bounded_functions
-from roost.storage.sums import damaged_pages, keep_sums, remove_sums
+from roost.storage.sums import damaged_pages, keep_sums, remove_sums, runs
 from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template, is_born, stores_nothing
 
 if TYPE_CHECKING:
@@ -266,14 +266,13 @@ class Database:
 
     def write_pages(self, mark: int) -> None:
         """Write the pages of all commits up to a durable mark into the file. On any thread, while turns go on."""
-        heads = self._wal.heads[self._written : mark]
-        if not heads:
+        frames, size = self._unwritten_frames(mark)
+        if not frames:
             return
-        frames = {_PAGE_AND_SIZE.unpack_from(head)[0]: self._written + n for n, head in enumerate(heads)}
-        size = _PAGE_AND_SIZE.unpack_from(heads[-1])[1]
-        fd = self._descriptor()
-        for first, images in self._runs({page: frames[page] for page in sorted(frames) if page <= size}):
-            write_all(Files(), fd, b"".join(images), (first - 1) * PAGE_BYTES)
+        fd, images = self._descriptor(), self._wal.pages
+        for first, count in runs([page for page in frames if page <= size], _WRITE_PAGES_MAX):
+            run = b"".join([images[frames[page]] for page in range(first, first + count)])
+            write_all(Files(), fd, run, (first - 1) * PAGE_BYTES)
         if os.fstat(fd).st_size != size * PAGE_BYTES:
             os.ftruncate(fd, size * PAGE_BYTES)
         self._unsummed.update(frames)
@@ -285,10 +284,8 @@ class Database:
         Raises BackgroundLostError when there is none: then nothing is known of it, and it can be done here.
         UnsyncedError is what OSError is of `sync`.
         """
-        heads = self._wal.heads[self._written : mark]
-        frames = dict(zip(_pages_of(heads), range(self._written, mark), strict=True))
-        size = _PAGE_AND_SIZE.unpack_from(heads[-1])[1] if heads else 0
-        pages = [page for page in sorted(frames) if page <= size]
+        frames, size = self._unwritten_frames(mark)
+        pages = [page for page in frames if page <= size]
         images = self._wal.pages
         errand = WritePages(str(self.path), pages, size, list(self._unsummed), not self._named)
         background.ask(errand, [images[frames[page]] for page in pages])
@@ -296,16 +293,14 @@ class Database:
         self._unsummed.clear()
         self._named = True
 
-    def _runs(self, frames: dict[int, int]) -> Iterator[tuple[int, list[bytes]]]:
-        """Images of pages that lie side by side, each run with the number of its first page."""
-        first, images = 0, list[bytes]()
-        for page, frame in frames.items():
-            if images and (page != first + len(images) or len(images) == _WRITE_PAGES_MAX):
-                yield first, images
-                images = []
-            first = first if images else page
-            images.append(self._wal.pages[frame])
-        yield first, images
+    def _unwritten_frames(self, mark: int) -> tuple[dict[int, int], int]:
+        """Where the log has the last image of each page that is not in the file yet, the pages in order, and how many
+        the database has by then. Nothing and 0 where nothing is new."""
+        heads = self._wal.heads[self._written : mark]
+        if not heads:
+            return {}, 0
+        frames = dict(zip(_pages_of(heads), range(self._written, mark), strict=True))
+        return {page: frames[page] for page in sorted(frames)}, _PAGE_AND_SIZE.unpack_from(heads[-1])[1]
 
     def _descriptor(self) -> int:
         if self._file_fd < 0:
