@@ -86,10 +86,16 @@ class HandClock:
         """Let so much time pass, and everything that is due in it happen in its order."""
         end = self._now + seconds
         while self._calls and self._calls[0][0] <= end:
-            self._now, _, call = heapq.heappop(self._calls)
+            due, _, call = heapq.heappop(self._calls)
+            self._now = max(self._now, due)
             if call.callback is not None:
                 call.callback()
         self._now = end
+
+    def jump(self, seconds: float) -> None:
+        """Let so much time pass at once, as on a machine that slept: what was due in it happens at the end of it."""
+        self._now += seconds
+        self.advance(0.0)
 
 
 class RecordingOutlet:
