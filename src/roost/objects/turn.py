@@ -24,6 +24,10 @@ from roost.objects.current_task import swap_current_task
 from roost.objects.gates import Section
 
 
+_RETURNED = object()
+"""In place of what a coroutine yields: it has returned."""
+
+
 class Driver(Protocol):
     """Who decides when a task runs: the activation."""
 
@@ -117,15 +121,16 @@ class ObjectTask:
         loop = self._driver.loop
         previous = swap_current_task(loop, self)
         try:
-            yielded = self.context.run(coroutine.send, None)
-        except StopIteration:
-            self.is_done = True
-            if self._outcome is not None:
-                self._tell(self._outcome)
-            return True
+            # `next` with a default is told of the end without an exception, which `send` would make and we would catch.
+            yielded = self.context.run(next, coroutine.__await__(), _RETURNED)
         except BaseException as error:  # noqa: BLE001 - (4)
             self._finish(None, error)
         else:
+            if yielded is _RETURNED:
+                self.is_done = True
+                if self._outcome is not None:
+                    self._tell(self._outcome)
+                return True
             self._suspend(yielded)
         finally:
             swap_current_task(loop, previous)
