@@ -21,6 +21,7 @@ from tests.gateway.fake_clock import FakeClock, settle, until
 from tests.gateway.raw_client import BINARY, CLOSE, PING, PONG, TEXT, RawClient, close_frame, frame, handshake
 from tests.gateway.scripted_owner import Served, serving
 
+from roost.gateway.connection import ClientConnection
 from roost.gateway.message_reader import MessageReader
 from roost.gateway.parking_transport import ParkedTransport
 from roost.gateway.websocket import HeldConnection
@@ -49,6 +50,10 @@ class Member:
     @property
     def is_parked(self) -> bool:
         return isinstance(self.connection._transport, ParkedTransport)
+
+    @property
+    def has_a_reader(self) -> bool:
+        return self.connection._reader is not None
 
     async def fall_silent(self) -> None:
         """Until it is parked."""
@@ -553,8 +558,70 @@ async def test_nothing_is_lost_doubled_or_disordered_whatever_comes_together(see
         assert members[0].served.gateway.shared.parking.parked_ever > len(members)
 
 
+class TestWhoHasAReaderOfItsOwn:
+    async def test_a_new_client_has_none_until_it_goes_on_speaking(self) -> None:
+        async with room(parked=False) as [member]:
+            assert not member.has_a_reader
+            member.clock.advance(3)
+            for text in ("alone", "and again within two seconds"):
+                assert not member.has_a_reader
+                await say(member, text)
+            assert member.has_a_reader
+
+    async def test_they_take_turns_and_none_reads_what_another_said(self) -> None:
+        async with room(3, parked=False) as members:
+            readers = set()
+            for n in range(9):
+                member = members[n % 3]
+                member.clock.advance(3)  # each is silent for longer than park_seconds
+                await say(member, f"message {n}")
+                assert not member.has_a_reader
+                readers.add(id(member.served.gateway.shared.reader))
+            assert len(readers) == 1
+
+    async def test_a_message_that_did_not_come_whole_keeps_the_reader_that_has_its_part(self) -> None:
+        async with room(2, parked=False) as [slow, other]:
+            slow.clock.advance(3)
+            whole = frame(TEXT, b"in two parts")
+            slow.client.send(whole[:9])
+            await until(lambda: slow.has_a_reader)
+            await say(other, "in between")
+            slow.client.send(whole[9:])
+            assert await slow.message() == "in two parts"
+
+    async def test_nothing_of_the_handshake_is_kept(self) -> None:
+        async with room(parked=False) as [member]:
+            gc.collect()
+            assert not [known for known in gc.get_objects() if isinstance(known, ClientConnection)]
+            assert member.connection.is_open
+
+    async def test_over_tls_it_goes_when_its_client_is_silent(self, tmp_path: Path) -> None:
+        clock, (server, trusting) = FakeClock(), tls_contexts(tmp_path / "own.pem")
+        async with serving(LIMITS, clock=clock, tls=server) as served:
+            client = await RawClient.connect(served.port, tls=trusting)
+            client.send(handshake())
+            member = Member(served, clock, client, await served.owner.accept())
+            assert (await client.answer()).status == 101
+            for n in range(2):
+                await say(member, f"message {n}")
+            assert member.has_a_reader
+            for _ in range(4):
+                clock.advance(1)
+                await settle(5)
+            assert not member.has_a_reader
+            await say(member, "still here")
+            client.writer.transport.abort()
+
+
+async def say(member: Member, text: str) -> None:
+    member.client.send(frame(TEXT, text.encode()))
+    assert await member.message() == text
+
+
 async def test_what_is_given_back_does_not_wait_for_the_garbage_collector() -> None:
     async with room(2, parked=False) as members:
+        for member in members:
+            await say(member, "hello")
         readers = [weakref.ref(cast("MessageReader", member.connection._reader)) for member in members]
         gc.collect()
         gc.disable()

@@ -30,10 +30,10 @@ GIVEN_BACK_SECONDS = 2.0
 
 
 class _Nobody(asyncio.Protocol):
-    """Stands in for the protocol of a transport that is given back."""
+    """Stands in for the protocol of a transport that nobody listens to."""
 
 
-_NOBODY = _Nobody()
+NOBODY = _Nobody()
 
 
 class Parking:
@@ -81,7 +81,7 @@ class Parking:
             descriptor = os.dup(transport.get_extra_info("socket").fileno())
         except OSError:
             return None
-        transport.set_protocol(_NOBODY)
+        transport.set_protocol(NOBODY)
         transport.abort()
         self.count += 1
         self.parked_ever += 1

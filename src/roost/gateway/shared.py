@@ -26,10 +26,10 @@ class Shared:
         "limits",
         "lingerers",
         "park_slots",
-        "parked_reader",
         "parking",
         "ping_slots",
         "pong_slots",
+        "reader",
     )
 
     def __init__(self, limits: Limits, cork: Cork, deadlines: Deadlines) -> None:
@@ -45,5 +45,5 @@ class Shared:
         self.park_slots = deadlines.slots(limits.park_seconds) if limits.park_seconds else 0
         """0: never."""
         self.parking = Parking(asyncio.get_running_loop())
-        self.parked_reader: MessageReader | None = None
-        """Reads for all that are parked."""
+        self.reader: MessageReader | None = None
+        """Reads for all that have none of their own."""

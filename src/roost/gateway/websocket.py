@@ -1,6 +1,7 @@
 """One client's open WebSocket (RFC 6455): its transport, what is written to it, its silence, and the closing handshake.
 
-What the client sends is read by a `MessageReader`. One that is silent is parked: it has neither transport nor reader.
+What the client sends is read by a `MessageReader`: of its own while it speaks, else by one that all silent ones share.
+One that is silent for longer is parked: it has neither transport nor reader.
 
  (1) Messages reach the keeper in the order in which the client sent them, each whole.
  (2) Frames leave in the order in which they were written; after a Close frame, none.
@@ -13,10 +14,11 @@ What the client sends is read by a `MessageReader`. One that is silent is parked
  (6) At most `socket_send_bytes_max` wait for a client that does not read; one message alone is always let through to a
      client that has read everything before it.
  (7) It is parked when the client has said nothing for `park_seconds`, is read, owes and is owed nothing and has no
-     message half sent. All of the above holds while it is, and the keeper cannot tell. What a parked client says is
-     read where it lies, by a reader that all of them share: a lone message, or a Pong, makes no transport.
- (8) It is woken by a message that did not come whole, by the second message within `park_seconds`, and by what the
-     kernel does not take at once.
+     message half sent. All of the above holds while it is, and the keeper cannot tell. A new client has no reader yet
+     and a parked one none any more. What they say is read by one that all of them share: a lone message, or a Pong,
+     makes neither reader nor transport.
+ (8) It gets both by a message that did not come whole and by the second message within `park_seconds`, and a transport
+     by what the kernel does not take at once. Over TLS, where nothing is parked, its reader alone comes and goes.
 
 States: OPEN -> CLOSING (our Close frame is sent) -> CLOSED (the keeper was told; the transport may live on a little).
 After a breach nothing is read any more; the state is as it was until the Close frame.
@@ -31,6 +33,7 @@ from roost.gateway.coding import PLAIN, Coding
 from roost.gateway.framing import PING, PONG, encode_close, encode_control
 from roost.gateway.keeper import Keeper, Nobody
 from roost.gateway.message_reader import MessageReader
+from roost.gateway.parking import NOBODY
 from roost.gateway.parking_transport import ParkedTransport
 from roost.gateway.shared import Shared
 from roost.gateway.shared_batch import SharedBatch
@@ -49,11 +52,12 @@ _PING_FRAME = encode_control(PING)
 _NOBODY = Nobody()
 
 
-class HeldConnection:
+class HeldConnection(asyncio.BufferedProtocol):
     """The connection of a client whose handshake was answered with 101.
 
     Others know `write`, `is_open`, `close`, `pause_reading`, `resume_reading`, `abort`, and the keeper's calls. It is
-    the Listener of its MessageReader, and the Sleeper of its ParkedTransport.
+    the Listener of its MessageReader, and while it has none of its own the protocol of its transport: the Sleeper of a
+    ParkedTransport.
     """
 
     __slots__ = (
@@ -92,6 +96,7 @@ class HeldConnection:
         self._shared = shared
         self._keeper = keeper
         self._reader: MessageReader | None = None
+        """Its own, or the shared one until what was read is between frames again."""
         self._may_read = True
         """What flow control says."""
         self._reading = False
@@ -105,10 +110,11 @@ class HeldConnection:
         """Take the transport over, and read first what was received behind the handshake."""
         self._transport.pause_reading()
         self._transport.set_write_buffer_limits(high=0)  # so that pause and resume say exactly whether it is behind
-        self._make_reader()
+        self._transport.set_protocol(NOBODY)  # uvloop keeps how the one before was fed, and so all of the handshake
+        self._share_reader()
         self._watch_silence()
-        if received and self._reader is not None:
-            self._reader.feed(received)
+        if received:
+            self._read_alone().feed(received)
         self._read_on()
 
     # -- what others ask of it -----------------------------------------------------------------------------------------
@@ -160,9 +166,7 @@ class HeldConnection:
 
     def _read_on(self) -> None:
         readable = self.state in (OPEN, CLOSING) and not self._transport.is_closing()
-        if not readable or self._is_breached or not self._may_read or self._reading:
-            return
-        if self._reader is not None or self.is_parked:
+        if readable and not self._is_breached and self._may_read and not self._reading:
             self._reading = True
             self._transport.resume_reading()
 
@@ -309,12 +313,15 @@ class HeldConnection:
 
     def _or_parking(self, due: int, now: int) -> int:
         """The earlier of that slot and the one at which to look whether to park; parks when that is over."""
-        if not self._may_park or self.is_parked:
+        if not self._shared.park_slots or self.is_parked:
             return due
         slot = self._heard_slot + self._shared.park_slots
         if slot > now:
             return min(due, slot)
-        self._shared.parking.soon(self._park)
+        if self._may_park:
+            self._shared.parking.soon(self._park)
+        elif self.state == OPEN and self._reader is not None and self._reader.between_frames:
+            self._share_reader()
         return due
 
     def _park(self) -> None:
@@ -323,7 +330,7 @@ class HeldConnection:
             return
         deadlines, shared = self._shared.deadlines, self._shared
         reader, silent = self._reader, deadlines.slot - self._heard_slot >= shared.park_slots
-        if silent and self._reading and not self.pending and reader is not None and reader.between_frames:
+        if silent and self._reading and not self.pending and (reader is None or reader.between_frames):
             parked = None
             if not self._transport.is_closing() and not self._transport.get_write_buffer_size():
                 parked = shared.parking.park(self._transport, self)
@@ -342,14 +349,13 @@ class HeldConnection:
     def get_buffer(self, sizehint: int) -> Any:
         """The client has said something, or ends: where to read it to."""
         if self._reader is None:
-            self._reader = self._take_parked_reader()
+            self._reader = self._take_shared_reader()
         return self._reader.protocol.get_buffer(sizehint)
 
-    def _take_parked_reader(self) -> MessageReader:
-        shared = self._shared
-        reader, shared.parked_reader = shared.parked_reader, None
+    def _take_shared_reader(self) -> MessageReader:
+        reader, self._shared.reader = self._shared.reader, None
         if reader is None:
-            reader = MessageReader(self, shared.limits.message_bytes_max, shared.allowance)
+            reader = self._new_reader()
         reader.listener = self
         if self.state != OPEN:
             reader.expect_close()
@@ -361,19 +367,22 @@ class HeldConnection:
         reader.protocol.buffer_updated(nbytes)
         if self.state != OPEN or reader.breach is not None or self._reader is not reader:
             return  # it is closing, and this reader knows what to heed
-        busy = self._heard_slot - heard_slot < self._shared.park_slots
+        park_slots = self._shared.park_slots
+        busy = not park_slots or self._heard_slot - heard_slot < park_slots
         if reader.between_frames:
-            self._give_parked_reader_back()
+            self._shared.reader, self._reader = reader, None
         else:
             busy = True
         if busy:
             self._wake()
 
-    def _give_parked_reader_back(self) -> None:
-        self._shared.parked_reader, self._reader = self._reader, None
-
     def _wake(self) -> None:
-        cast(ParkedTransport, self._transport).wake()
+        transport = self._transport
+        if isinstance(transport, ParkedTransport):
+            transport.wake()
+        elif not transport.is_closing():
+            self._read_alone()
+            self._look_again()
 
     def eof_received(self) -> bool:
         return False
@@ -381,10 +390,7 @@ class HeldConnection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is awake."""
         self._transport = cast(asyncio.Transport, transport)
-        if self._reader is None:
-            self._make_reader()
-        else:
-            self._transport.set_protocol(self._reader.protocol)
+        self._read_alone()
         self._look_again()
         if not self._reading:
             self._stay_stopped()
@@ -395,7 +401,7 @@ class HeldConnection:
             self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The parked transport is lost."""
+        """The transport is lost, and there is no reader that would be told."""
         self.on_lost()
 
     # -- the end -------------------------------------------------------------------------------------------------------
@@ -428,9 +434,20 @@ class HeldConnection:
 
     # -- the reader ----------------------------------------------------------------------------------------------------
 
-    def _make_reader(self) -> None:
-        self._reader = MessageReader(self, self._shared.limits.message_bytes_max, self._shared.allowance)
+    def _new_reader(self) -> MessageReader:
+        return MessageReader(self, self._shared.limits.message_bytes_max, self._shared.allowance)
+
+    def _read_alone(self) -> MessageReader:
+        """Read with a reader of its own from now on."""
+        if self._reader is None:
+            self._reader = self._new_reader()
         self._transport.set_protocol(self._reader.protocol)
+        return self._reader
+
+    def _share_reader(self) -> None:
+        """Have none, as nothing of a next frame is in it."""
+        self._transport.set_protocol(self)
+        self._drop_reader()
 
     def _drop_reader(self) -> None:
         if self._reader is not None:
@@ -440,11 +457,4 @@ class HeldConnection:
     def _shrink(self) -> None:
         """Let go of a large buffer, where nothing of a next frame is in it."""
         if self.state == OPEN and self._reader is not None and self._reader.between_frames:
-            self._stop_reading()
-            self._drop_reader()  # so that nobody reads on before there is a new one
-            asyncio.get_running_loop().call_soon(self._finish_shrinking)
-
-    def _finish_shrinking(self) -> None:
-        if self.state != CLOSED and not self._transport.is_closing():
-            self._make_reader()
-            self._read_on()
+            self._share_reader()
