@@ -478,3 +478,47 @@ async def test_a_socket_that_floods_its_object_does_not_starve_other_objects(tmp
             finished += (await gateway.expect(frames.Finished)).sockets
         assert Noted.handled.index("quiet") <= TURNS_AT_ONCE
         assert finished.index(quiet) <= 2 * TURNS_AT_ONCE
+
+
+class Watched(Noted):
+    """Keeps the task in which each message is handled, and what is current when the loop comes by."""
+
+    tasks: list[Any]
+    later: list[Any]
+
+    async def web_socket_message(self, ws: Any, message: Any) -> None:
+        self.tasks.append(asyncio.current_task())
+        asyncio.get_running_loop().call_soon(lambda: self.later.append(asyncio.current_task()))
+        ws.send(message)
+        if message == "fails":
+            raise ValueError("mine")
+
+
+async def test_each_message_of_a_batch_has_a_task_of_its_own_which_is_gone_when_what_it_sent_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def entry(request: Any, env: Any) -> Any:
+        return await env.WATCHED.get_by_name("x").fetch(request)
+
+    Watched.tasks, Watched.later = [], []
+    leaving: list[Any] = []
+    async with host_of(tmp_path, Watched, entrypoint=entry) as host:
+        gateway = ScriptedGateway(host).roll()
+        a, b = await gateway.connect("/"), await gateway.connect("/")
+        await gateway.say(a, "first")
+        Watched.tasks.clear()
+        post = gateway.session.post
+
+        def watched(frame: Any, size: int) -> None:
+            leaving.append(asyncio.current_task())
+            post(frame, size)
+
+        monkeypatch.setattr(gateway.session, "post", watched)
+        gateway.send(*[frames.SocketMessage(n, text) for n, text in ((a, "1"), (b, "2"), (a, "fails"), (b, "4"))])
+        finished: list[int] = []
+        while len(finished) < 4:
+            finished += (await gateway.expect(frames.Finished)).sockets
+        assert sorted(finished) == sorted([a, b, a, b])
+        assert len(set(map(id, Watched.tasks))) == 4
+        assert leaving == [None] * 4
+        assert Watched.later == [None] * 5

@@ -7,9 +7,21 @@ import pytest
 
 from roost.errors import ObjectResetError
 from roost.events import SocketMessage
-from roost.objects.turn_loop import TURNS_AT_ONCE
+from roost.held_socket import HeldSocket
+from roost.objects.current_task import restore_current_task
+from roost.objects.turn_loop import FINISH, LEAVE, NOTHING, TURNS_AT_ONCE
 
-from .harness import MakeHarness, Scripted, settle, signal
+from .harness import Harness, MakeHarness, Scripted, settle, signal
+
+
+def handed(room: Harness, held: HeldSocket, data: str) -> int:
+    """What is owed for a message that is given to the object as one of many."""
+    loop = asyncio.get_running_loop()
+    previous = asyncio.current_task(loop)
+    try:
+        return room.alive.deliver_message(held, data)
+    finally:
+        restore_current_task(loop, previous)
 
 
 async def test_an_object_with_much_to_do_lets_the_rest_of_the_loop_have_its_turn(live: MakeHarness) -> None:
@@ -87,10 +99,10 @@ async def test_what_messages_that_came_together_send_leaves_together(live: MakeH
     room.message(held, "echo")
     room.all_left()
     for _ in range(3):
-        assert room.alive.deliver_message(SocketMessage(held, "echo"))
+        assert handed(room, held, "echo") == FINISH
         assert room.all_left() == []
     room.alive.end_turns()
-    assert [effect[:2] for effect in room.all_left()] == [("send", "sent"), ("finished", [1])] * 3
+    assert [effect[:2] for effect in room.all_left()] == [("send", "sent")] * 3
 
 
 async def test_what_was_sent_before_a_message_that_writes_does_not_wait_for_it(live: MakeHarness) -> None:
@@ -106,12 +118,45 @@ async def test_what_was_sent_before_a_message_that_writes_does_not_wait_for_it(l
     held = room.hold()
     room.message(held, "echo")
     room.all_left()
-    assert room.alive.deliver_message(SocketMessage(held, "echo"))
-    assert not room.alive.deliver_message(SocketMessage(held, "put"))
-    assert [effect[:2] for effect in room.all_left()] == [("send", "sent"), ("finished", [1]), ("send", "before")]
+    assert handed(room, held, "echo") == FINISH
+    assert handed(room, held, "put") == NOTHING
+    assert [effect[:2] for effect in room.all_left()] == [("send", "sent"), ("send", "before")]
     (append,) = room.log.pending()
     append.succeed()
     assert [effect[:2] for effect in room.all_left()] == [("send", "stored"), ("finished", [1])]
+
+
+async def test_what_a_failed_handler_sent_leaves_with_the_rest_and_its_message_is_finished(live: MakeHarness) -> None:
+    async def fails(self: Scripted, ws: Any) -> None:
+        ws.send("before")
+        raise ValueError("mine")
+
+    room = live(Scripted, env={"fails": fails})
+    held = room.hold()
+    room.message(held, "wake")
+    room.all_left()
+    assert handed(room, held, "fails") == LEAVE
+    assert handed(room, held, "other") == FINISH
+    assert room.all_left() == []
+    room.alive.end_turns()
+    assert [effect[:2] for effect in room.all_left()] == [("send", "before"), ("finished", [1])]
+
+
+async def test_a_message_is_not_finished_before_what_it_sent_may_leave(live: MakeHarness) -> None:
+    async def echo(self: Scripted, ws: Any) -> None:
+        ws.send("sent")
+
+    async def put(self: Scripted, ws: Any) -> None:
+        await self.ctx.storage.put("key", 1)
+
+    room = live(Scripted, env={"echo": echo, "put": put})
+    held = room.hold()
+    room.message(held, "put")
+    assert handed(room, held, "echo") == LEAVE
+    room.alive.end_turns()
+    assert room.all_left() == []
+    room.durable()
+    assert [effect[:2] for effect in room.all_left()] == [("finished", [1]), ("send", "sent"), ("finished", [1])]
 
 
 async def test_what_was_sent_before_a_message_that_resets_the_object_is_not_lost(live: MakeHarness) -> None:
@@ -128,9 +173,9 @@ async def test_what_was_sent_before_a_message_that_resets_the_object_is_not_lost
     room.message(held, "echo")
     room.all_left()
     life = room.alive
-    assert life.deliver_message(SocketMessage(held, "echo"))
-    assert not life.deliver_message(SocketMessage(held, "fails"))
-    assert [effect[:2] for effect in room.all_left()] == [("send", "sent"), ("finished", [1]), ("finished", [1])]
+    assert handed(room, held, "echo") == FINISH
+    assert handed(room, held, "fails") == NOTHING
+    assert [effect[:2] for effect in room.all_left()] == [("send", "sent"), ("finished", [1])]
     assert life.ended
 
 

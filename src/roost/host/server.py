@@ -30,6 +30,8 @@ from roost.limits import Limits
 from roost.link import frames
 from roost.link.connection import Connection
 from roost.link.frames import Frame, ObjectRef, SocketGrant
+from roost.objects.current_task import restore_current_task
+from roost.objects.turn_loop import FINISH
 from roost.observer import Observer
 from roost.request import Request
 from roost.response import Response
@@ -90,6 +92,7 @@ class PeerSession:
         self._arrival = Arrival(self, host)
         self._connection = connection
         self._by_number = host.sockets.by_number
+        self._loop = asyncio.get_running_loop()
         self._early: list[Frame] | None = []
         """What came before it may be delivered; None once it may."""
         self.grants: Grants = {}
@@ -126,7 +129,8 @@ class PeerSession:
 
     def _add_finished(self) -> None:
         if self._finished:
-            finished, self._finished = self._finished, []
+            finished = self._finished.copy()  # the list stays the same one: `_take` has it in hand
+            self._finished.clear()
             self._connection.post(frames.Finished(finished), 8 * len(finished))
 
     @property
@@ -162,34 +166,52 @@ class PeerSession:
         self._take(batch)
 
     def _take(self, batch: list[Frame]) -> None:
-        by_number = self._by_number
+        previous = asyncio.current_task(self._loop)
+        try:
+            self._take_all(batch, previous)
+        finally:
+            restore_current_task(self._loop, previous)
+
+    def _take_all(self, batch: list[Frame], current_task: Any) -> None:
+        """Take a batch with the loop's current task as it is left by its messages, but for what is no message."""
+        # The way of every message, so it calls as little as can be: see `benchmarks/host.py` before changing it.
+        by_number, finished = self._by_number, self._finished
         sending: dict[Activation, None] = {}
         """Those whose messages have sent what waits for the end of the messages."""
         for frame in batch:
             if type(frame) is frames.SocketMessage:
-                known = by_number.get(frame.socket)
+                number = frame.socket
+                known = by_number.get(number)
                 if known is None:
-                    self._unknown_socket(frame.socket)
+                    self._unknown_socket(number)
                     continue
                 place, socket = known
                 activation = place.activation
                 if activation is not None:
-                    message = SocketMessage(socket, frame.data)
                     try:
-                        if activation.deliver_message(message):
-                            sending[activation] = None
+                        owed = activation.deliver_message(socket, frame.data)
                     except Exception as error:  # noqa: BLE001 - the frames behind it must be taken all the same
+                        message = SocketMessage(socket, frame.data)
                         self._host.sockets.objects.undelivered(place, activation, message, error)
+                        continue
+                    if owed:
+                        sending[activation] = None
+                        if owed == FINISH:
+                            finished.append(number)
                 elif socket.hibernating:
                     self._host.sockets.message(place, socket, frame.data)
                 else:
-                    self.finished(frame.socket)  # its listeners are gone, and it is being closed
+                    finished.append(number)  # its listeners are gone, and it is being closed
             else:
+                restore_current_task(self._loop, current_task)
                 if sending:
                     self._let_leave(sending)
                 _TAKERS[type(frame)](self, frame)
         if sending:
+            restore_current_task(self._loop, current_task)
             self._let_leave(sending)
+        if finished:
+            self._connection.flush_soon()
 
     def _let_leave(self, sending: dict[Activation, None]) -> None:
         for activation in sending:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from roost.errors import (
     ConstructionError,
@@ -26,6 +26,7 @@ from roost.objects.alarms import Alarms
 from roost.objects.background import Background
 from roost.objects.context import DurableObjectState
 from roost.objects.critical_section import begin_section
+from roost.objects.current_task import restore_current_task
 from roost.objects.delivery import Delivery, note_arrival
 from roost.objects.doom import Doom
 from roost.objects.durable_object import DurableObject
@@ -35,6 +36,7 @@ from roost.objects.lifecycle import ENDED, Happening, State, after
 from roost.objects.object_tasks import ObjectTasks
 from roost.objects.periodic import Periodics
 from roost.objects.pins import PinnedTime, lingering, pins, unfinished
+from roost.objects.remains import missing, take_apart
 from roost.objects.row_count import RowCount
 from roost.objects.shutdown import Shutdown
 from roost.objects.sockets import Sockets
@@ -42,7 +44,7 @@ from roost.objects.streamed_body import StreamedBody
 from roost.objects.surroundings import Surroundings
 from roost.objects.tasks import install_task_factory
 from roost.objects.turn import ObjectTask
-from roost.objects.turn_loop import TurnLoop
+from roost.objects.turn_loop import FINISH, TurnLoop
 from roost.storage.storage import Storage
 
 T = TypeVar("T")
@@ -71,7 +73,7 @@ class Activation(TurnLoop):
         self.alarms = Alarms(self)
         self.delivery = Delivery(self)
         self._begin = self.delivery.begin
-        self._message = self.delivery.message
+        self._message = self.delivery.begin_message
         self.background = Background(self)
         self.periodics = Periodics(self)
         self.shutdown = Shutdown(self)
@@ -171,14 +173,24 @@ class Activation(TurnLoop):
         A request that is one too many fails with OverloadedError.
         """
         if type(event) is SocketMessage:
-            if self.deliver_message(event):
-                self.end_turns()
+            self._deliver_alone(event)
             return
         if type(event) is Fetch and self.gate.free:
             self._at_once(event)
         else:
             note_arrival(event)
             self.line_up(event)
+
+    def _deliver_alone(self, message: SocketMessage) -> None:
+        previous = asyncio.current_task(self.loop)
+        try:
+            owed = self.deliver_message(message.socket, message.data)
+        finally:
+            restore_current_task(self.loop, previous)
+        if owed == FINISH:
+            self.outbox.finish(message.socket)
+        if owed:
+            self.end_turns()
 
     def line_up(self, event: Event) -> None:
         """The event waits at the gate; after the end of this life it has come too late."""
@@ -390,6 +402,15 @@ class Activation(TurnLoop):
     def _move(self, happening: Happening) -> None:
         self.state = after(self.state, happening)
         self.ended = self.state in ENDED
+
+    def take_apart(self) -> None:
+        """Once it has hibernated, and nothing of it is on the stack: let go of its parts; see `remains`."""
+        take_apart(self)
+
+    if not TYPE_CHECKING:  # all is there while it lives
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing(self, name)
 
     def __repr__(self) -> str:
         return f"<Activation of {self.object_id!r}, {self.state}>"

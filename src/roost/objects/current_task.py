@@ -8,8 +8,13 @@ from typing import Any
 
 if sys.version_info >= (3, 12):
     from asyncio.tasks import _swap_current_task as swap_current_task  # type: ignore[attr-defined,unused-ignore]
+
+    set_current_task = swap_current_task
+    """As `swap_current_task`, for a task, where nobody asks what was before: the shortest way there is."""
 else:
     _current_tasks: dict[asyncio.AbstractEventLoop, Any] = asyncio.tasks._current_tasks  # type: ignore[attr-defined,unused-ignore]
+
+    set_current_task = _current_tasks.__setitem__
 
     def swap_current_task(loop: asyncio.AbstractEventLoop, task: Any) -> Any:
         """Make it the current task (None: there is none); the result is what was before."""
@@ -20,4 +25,10 @@ else:
         return previous
 
 
-__all__ = ["swap_current_task"]
+def restore_current_task(loop: asyncio.AbstractEventLoop, task: Any) -> None:
+    """Make it the current task again (None: nobody), whoever is that now, if anybody is."""
+    if task is not None or asyncio.current_task(loop) is not None:  # else some Pythons have no task to take away
+        swap_current_task(loop, task)
+
+
+__all__ = ["restore_current_task", "set_current_task", "swap_current_task"]

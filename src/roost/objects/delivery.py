@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,16 @@ from roost.errors import DurableObjectAbort
 from roost.events import Event, Fetch, Ring, SocketClosed, SocketFailed, SocketMessage
 from roost.held_socket import CLOSED, HeldSocket
 from roost.objects.active_socket import KEPT
+from roost.objects.current_task import restore_current_task, set_current_task
 from roost.objects.handlers import Handlers, as_exception
 from roost.objects.streamed_body import StreamedBody
-from roost.objects.turn import ObjectTask
+from roost.objects.turn import RETURNED, ObjectTask
 from roost.response import Response
 
 if TYPE_CHECKING:
     from roost.objects.activation import Activation
+
+_new = object.__new__
 
 
 class Delivery:
@@ -40,6 +44,8 @@ class Delivery:
         self._handlers: Handlers | None = None
         self._on_message: Callable[..., Any] | None = None
         self._on_message_is_async = False
+        self._on_message_done = self._message_done
+        self._loop = activation.loop
         self._new_context = activation.tasks.base.copy
         self._root = activation.gate.root
         self._counted = self._meter.messages_in
@@ -136,26 +142,62 @@ class Delivery:
     # -- messages ------------------------------------------------------------------------------------------------------
 
     def message(self, event: SocketMessage) -> None:
-        """The way of nearly every event, so it is written out: see `benchmarks/turns.py` before changing it."""
-        socket, data = event.socket, event.data
+        """A message that had to wait for its turn."""
+        previous = asyncio.current_task(self._loop)
+        try:
+            if self.begin_message(event.socket, event.data):
+                self._outbox.finish(event.socket)
+        finally:
+            restore_current_task(self._loop, previous)
+
+    def begin_message(self, socket: HeldSocket, data: str | bytes) -> bool:
+        """Run a message's handler to its first suspension. True when it has returned: that the message is finished is
+        then for the caller to tell. A task of the object is the loop's current one afterwards; the caller puts back
+        what was before.
+        """
+        # The way of nearly every event, so it is written out: see `benchmarks/host.py` before changing it.
         meter = self._meter
         meter.messages_in += 1
         meter.bytes_in += len(data)
-        if not socket.hibernating:
-            self._active_message(event)
-            return
         handler = self._on_message
-        if handler is None:
-            self._outbox.finish(socket)
-            return
-        task = ObjectTask(self._activation, self._new_context(), self._root, self._message_done, event)
+        if not socket.hibernating or handler is None:
+            return self._unhandled(socket, data)
+        task = _new(ObjectTask)  # as its __init__ would make it
+        task._driver = self._activation
+        task.context = context = self._new_context()
+        task.section = self._root
+        task.on_done = self._on_message_done
         if not self._on_message_is_async:
+            task.event = SocketMessage(socket, data)
             task.begin(handler, (self._standing[socket], data))
-        elif task.start(handler(self._standing[socket], data)):
-            self._outbox.finish(socket)
-            return
+        else:
+            set_current_task(self._loop, task)
+            try:
+                task._coroutine = coroutine = handler(self._standing[socket], data)
+                # `next` with a default is told of the end without an exception: `send` makes one, and it costs more
+                # than all the rest of a step.
+                yielded = context.run(next, coroutine.__await__(), RETURNED)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is the outcome of the handler
+                task.event = SocketMessage(socket, data)
+                task._finish(None, error)
+                return False
+            if yielded is RETURNED:
+                task.is_done = True
+                if task._outcome is not None:
+                    task._tell(task._outcome)
+                return True
+            task.event = SocketMessage(socket, data)
+            task._suspend(yielded)
         if not task.is_done:
             self.unfinished[task] = socket
+        return False
+
+    def _unhandled(self, socket: HeldSocket, data: str | bytes) -> bool:
+        """A message for which no method of the object is called. True when nobody else hears it either."""
+        if socket.hibernating:
+            return True
+        self._active_message(SocketMessage(socket, data))
+        return False
 
     def count(self) -> None:
         """Tell the meter of the messages since the last time."""

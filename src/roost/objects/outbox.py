@@ -72,6 +72,11 @@ class Outbox:
     def is_empty(self) -> bool:
         return not self._held and not self.turn
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether what is made now leaves at the end of its turn, unless the turn writes."""
+        return not self._holding and self._output_gate.durable >= self._output_gate.needed
+
     # -- making effects ------------------------------------------------------------------------------------------------
 
     def add(self, effect: Effect) -> None:

@@ -23,8 +23,7 @@ from typing import Any, Protocol, TextIO
 from roost.objects.current_task import swap_current_task
 from roost.objects.gates import Section
 
-
-_RETURNED = object()
+RETURNED = object()
 """In place of what a coroutine yields: it has returned."""
 
 
@@ -54,6 +53,8 @@ class ObjectTask:
     """What is raised in the loop too, as a task's is."""
 
     # One is made for each event, and most end in their first step: what is as here is not stored in the instance.
+    event: Any = None
+    """What it handles, where it handles an event."""
     is_done = False
     seen = False
     """Whether it was suspended before."""
@@ -83,8 +84,8 @@ class ObjectTask:
         self.context = context
         self.section = section
         self.on_done = on_done
-        self.event = event
-        """What it handles, where it handles an event."""
+        if event is not None:
+            self.event = event
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -112,29 +113,6 @@ class ObjectTask:
             self._suspend(yielded)
         finally:
             swap_current_task(loop, previous)
-
-    def start(self, coroutine: Coroutine[Any, Any, Any]) -> bool:
-        """Run a handler's coroutine to its first suspension: `begin` for a handler that is known to be async, and whose
-        value nobody wants. True when it has returned: then `on_done` is not called.
-        """
-        self._coroutine = coroutine
-        loop = self._driver.loop
-        previous = swap_current_task(loop, self)
-        try:
-            # `next` with a default is told of the end without an exception, which `send` would make and we would catch.
-            yielded = self.context.run(next, coroutine.__await__(), _RETURNED)
-        except BaseException as error:  # noqa: BLE001 - (4)
-            self._finish(None, error)
-        else:
-            if yielded is _RETURNED:
-                self.is_done = True
-                if self._outcome is not None:
-                    self._tell(self._outcome)
-                return True
-            self._suspend(yielded)
-        finally:
-            swap_current_task(loop, previous)
-        return False
 
     def adopt(self, coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any]) -> None:
         """The coroutine is what `step` will run."""

@@ -8,7 +8,8 @@
 #  (4) What is written or sent outside of any turn, by a timer of the loop for instance, gets a turn of its own.
 #  (5) An object takes at most `TURNS_AT_ONCE` turns before the rest of the loop has its turn, whatever came for it.
 #  (6) What the turns of messages that came together send may leave together, as long as none of them writes, fails, or
-#      has anything else of the object wait: `deliver_message` says so, and its caller then owes an `end_turns`.
+#      has anything else of the object wait: `deliver_message` says so, and its caller then owes an `end_turns`. Where
+#      nothing holds it back, the caller also tells that the message is finished, and saves its effect.
 
 from __future__ import annotations
 
@@ -19,12 +20,13 @@ from typing import Any
 
 from roost.errors import StorageError
 from roost.events import Event, SocketMessage
+from roost.held_socket import HeldSocket
 from roost.meter import Meter
 from roost.objects.critical_section import CriticalSection
 from roost.objects.doom import Doom
 from roost.objects.gates import InputGate, OutputGate
 from roost.objects.inbox import Inbox
-from roost.objects.outbox import Outbox
+from roost.objects.outbox import NO_RUN, Outbox
 from roost.objects.stopwatch import Stopwatch
 from roost.objects.surroundings import Surroundings
 from roost.objects.tasks import HERE
@@ -33,6 +35,9 @@ from roost.storage.object_storage import ObjectStorage
 from roost.storage.object_turn import TURN_OVER
 
 TURNS_AT_ONCE = 64
+
+NOTHING, LEAVE, FINISH = range(3)
+"""What is owed for a message: see `TurnLoop.deliver_message`."""
 
 
 class TurnLoop:
@@ -59,7 +64,7 @@ class TurnLoop:
         self.stopwatch = Stopwatch(surroundings.clock, self.meter)
         self._begin: dict[type, Callable[[Any], None]] = {}
         """How each kind of event is begun."""
-        self._message: Callable[[SocketMessage], None] = self._begin_message
+        self._message: Callable[[HeldSocket, str | bytes], bool] = self._begin_message
         self._turns_left = TURNS_AT_ONCE
         """Before the rest of the loop has its turn."""
         self._chosen = self._committed = 0
@@ -85,8 +90,9 @@ class TurnLoop:
     def _storage_failed(self, error: StorageError) -> None:
         """A write was lost."""
 
-    def _begin_message(self, event: SocketMessage) -> None:
-        """Have a message handled."""
+    def _begin_message(self, socket: HeldSocket, data: str | bytes) -> bool:
+        """Have a message handled; see `Delivery.begin_message`."""
+        return True
 
     # -- turns ---------------------------------------------------------------------------------------------------------
 
@@ -113,28 +119,39 @@ class TurnLoop:
         if not gate.stirred:
             gate.free = gate.open
 
-    def deliver_message(self, message: SocketMessage) -> bool:
-        """Take a message; it begins at once when nothing is in its way. True when what it sent waits for `end_turns`,
-        which the caller must call before it does anything but give messages to objects; see (6).
+    def deliver_message(self, socket: HeldSocket, data: str | bytes) -> int:
+        """Take a message; it begins at once when nothing is in its way. The result is what the caller owes: NOTHING;
+        LEAVE, an `end_turns`; or FINISH, that too, and to tell that the message is finished. It owes it before it does
+        anything but give messages to objects, see (6), and then has to put back the loop's current task.
         """
         # The way of nearly every event, so what `_turn` does is written out: see `benchmarks/turns.py`.
         gate = self.gate
         if not gate.free:
-            self.line_up(message)
-            return False
+            self.line_up(SocketMessage(socket, data))
+            return NOTHING
         gate.running = True
         gate.free = False
-        watch = self.stopwatch
-        before = len(self.outbox.turn)
+        watch, outbox = self.stopwatch, self.outbox
+        before = len(outbox.turn)
         started = watch.now()
         if gate.events or watch.is_due:
             watch.start(started, gate.events)
         try:
-            self._message(message)
-            waits = not (self._wrote or gate.stirred or self.doom is not None)
-            if not waits:
-                self.outbox.end_turns_before(before)
+            returned = self._message(socket, data)
+            if self._wrote or gate.stirred or self.doom is not None:
+                owed = NOTHING
+                if returned:
+                    outbox.finish(socket)
+                outbox.end_turns_before(before)
                 self._end_turn()
+            elif returned and outbox.is_passing:
+                owed = FINISH
+                if outbox.fold_data is not NO_RUN:
+                    outbox.end_run()
+            else:
+                owed = LEAVE
+                if returned:
+                    outbox.finish(socket)
         except BaseException as error:
             self._internal_error(error)
             raise
@@ -151,7 +168,7 @@ class TurnLoop:
             self._pump()
         else:
             gate.free = gate.open
-        return waits
+        return owed
 
     def _at_once(self, event: Event) -> None:
         """A turn for an event that found the gate free."""
