@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -194,8 +195,89 @@ def test_a_write_ahead_log_that_an_older_version_left_is_removed_and_never_read(
     database.close()
 
 
+def test_no_file_is_made_before_the_first_checkpoint(database: Database, tmp_path: Path) -> None:
+    for number in range(50):
+        put(database, f"key {number}", "x" * 3000)
+    database.undo(database.mark)
+    assert len(keys(database)) == 50
+    assert list(tmp_path.iterdir()) == []
+    database.durable_mark = database.mark
+    database.write_pages(database.mark)
+    database.sync()
+    assert [entry.name for entry in database.path.parent.iterdir()] == ["object.sqlite", "object.sums"]
+    assert database.path.stat().st_mode & 0o777 == 0o600
+    assert content(database.path) == keys(database)
+
+
+def test_a_log_that_is_emptied_before_any_checkpoint_makes_the_file(database: Database) -> None:
+    put(database, "a", "x" * 20_000)
+    put(database, "b")
+    database.begin_checkpoint()
+    database.move_pages()
+    assert content(database.path) == ["a", "b"]
+    put(database, "c")
+    database.undo(0)
+    assert keys(database) == ["a", "b"]
+
+
+def test_an_empty_log_can_be_emptied_and_makes_no_file(database: Database) -> None:
+    database.begin_checkpoint()
+    database.move_pages()
+    assert not database.path.exists()
+    put(database, "a")
+    assert keys(database) == ["a"]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_is_left_of_one_that_never_was_does_no_harm(path: Path, background: Any, beside: bool) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(Template().image[: PAGE_BYTES // 2])
+    for suffix in ("-wal", "-journal"):
+        path.with_name(path.name + suffix).write_bytes(b"left by a version that logged to the disk")
+    path.with_suffix(".sums").write_bytes(os.urandom(512))
+    database = Database(path, Template(), 1000)
+    put(database, "a")
+    assert keys(database) == ["a"]
+    if beside:
+        database.write_beside(database.mark, background)
+    else:
+        database.write_pages(database.mark)
+        database.sync()
+    database.close()
+    assert content(path) == ["a"]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["object.sqlite", "object.sums"]
+    with path.open("rb") as file:
+        assert damaged_pages(path, file.fileno()) == []
+
+
+def test_nobody_else_can_write_to_the_file_once_the_log_was_emptied(database: Database) -> None:
+    put(database, "a")
+    database.begin_checkpoint()
+    database.move_pages()
+    put(database, "b")
+    command = "import apsw, sys; apsw.Connection(sys.argv[1]).execute('DELETE FROM _roost_kv')"
+    other = subprocess.run([sys.executable, "-c", command, str(database.path)], capture_output=True, text=True)
+    assert "BusyError" in other.stderr
+
+
+def test_a_file_that_cannot_be_opened_leaves_the_log_as_it_is(database: Database) -> None:
+    put(database, "a", "x" * 20_000)
+    database.write_pages(database.mark)
+    os.rename(database.path, database.path.with_name("away"))
+    database.begin_checkpoint()
+    with pytest.raises(apsw.CantOpenError):
+        database.move_pages()
+    os.rename(database.path.with_name("away"), database.path)
+    assert keys(database) == ["a"]
+    database.begin_checkpoint()
+    database.move_pages()
+    assert keys(database) == content(database.path) == ["a"]
+
+
 def test_a_commit_touches_no_disk(database: Database) -> None:
     put(database, "a")
+    database.begin_checkpoint()
+    database.move_pages()
     before = {path: path.stat().st_mtime_ns for path in database.path.parent.iterdir()}
     for number in range(50):
         put(database, f"key {number}", "x" * 3000)
@@ -264,15 +346,23 @@ def test_what_a_power_failure_left_of_a_new_file_is_made_anew(path: Path, left: 
 # -- the read that stays open ------------------------------------------------------------------------------------------
 
 
-def test_statements_ask_the_file_for_no_lock_once_it_is_ready(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["_File", "_NewFile"])
+def test_statements_ask_the_file_for_no_lock_once_it_is_ready(
+    path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "_File":
+        database = Database(path, Template(), 1000)
+        put(database, "a")
+        database.write_pages(database.mark)
+        database.close()
     asked: list[int] = []
-    pass_on = apsw.VFSFile.xFileControl
+    pass_on = getattr(memory_wal, kind).xFileControl
 
-    def ask(file: apsw.VFSFile, op: int, pointer: int) -> bool:
+    def ask(file: Any, op: int, pointer: int) -> bool:
         asked.append(op)
-        return pass_on(file, op, pointer)
+        return bool(pass_on(file, op, pointer))
 
-    monkeypatch.setattr(memory_wal._File, "xFileControl", ask, raising=False)
+    monkeypatch.setattr(getattr(memory_wal, kind), "xFileControl", ask, raising=False)
     database = Database(path, Template(), 1000)
     put(database, "a")
     asked.clear()
@@ -378,24 +468,22 @@ def test_its_size_is_bounded(database: Database) -> None:
 
 def test_removing_leaves_no_file(database: Database) -> None:
     put(database, "a")
+    database.write_pages(database.mark)
+    database.sync()
     database.remove()
     assert list(database.path.parent.iterdir()) == []
     with contextlib.suppress(FileNotFoundError):
         database.remove()
 
 
-def test_another_process_writes_what_this_one_would_have_written(
-    database: Database, background: Any, tmp_path: Path
-) -> None:
+def test_another_process_writes_what_this_one_would_have_written(database: Database, background: Any) -> None:
     for number in range(150):
         put(database, f"key {number % 40}", f"{number}" * 500)
-    shutil.copytree(database.path.parents[2], tmp_path / "before")
     database.write_beside(database.mark, background)
     there = database.path.read_bytes()
     assert sorted(background.errands[0].pages) == background.errands[0].pages
-    other = tmp_path / "before" / "ROOM" / "ab" / "object.sqlite"
-    shutil.copy(other, database.path)
-    database._written = 0
+    database.path.unlink()
+    database._written, database._named = 0, False
     database.write_pages(database.mark)
     database.sync()
     assert database.path.read_bytes() == there

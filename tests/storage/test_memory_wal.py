@@ -92,6 +92,38 @@ def test_transactions_that_spill_and_roll_back_leave_it_whole(path: Path) -> Non
     memory_wal.end(str(path))
 
 
+def image_of(path: Path, *statements: str) -> bytes:
+    plain = apsw.Connection(str(path))
+    for statement in ("PRAGMA page_size=4096", "PRAGMA journal_mode=WAL", *statements):
+        plain.execute(statement).fetchall()
+    plain.close()
+    image = path.read_bytes()
+    path.unlink()
+    return image
+
+
+def test_a_new_database_needs_no_file_before_its_log_is_emptied(path: Path) -> None:
+    image = image_of(path, "CREATE TABLE t (a)", "INSERT INTO t VALUES (1)")
+    path.with_name(path.name + "-journal").write_bytes(b"of somebody else")
+    wal = memory_wal.begin(str(path), image)
+    connection = opened(path)
+    assert connection.execute("SELECT a FROM t").fetchall() == [(1,)]
+    connection.execute("INSERT INTO t VALUES (2)")
+    assert connection.execute("SELECT a FROM t").fetchall() == [(1,), (2,)]
+    assert connection.pragma("integrity_check") == "ok"
+    assert not path.exists()
+    path.write_bytes(image)
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    wal.image = None
+    connection.execute("INSERT INTO t VALUES (3)")
+    assert connection.execute("SELECT a FROM t").fetchall() == [(1,), (2,), (3,)]
+    connection.close()
+    memory_wal.end(str(path))
+    plain = apsw.Connection(str(path))
+    assert plain.execute("SELECT a FROM t").fetchall() == [(1,), (2,)]
+    plain.close()
+
+
 def test_any_range_reads_as_of_a_file() -> None:
     wal, file = Wal(), bytearray()
     for offset, data in [(0, os.urandom(32))] + [

@@ -7,6 +7,7 @@ import errno
 import os
 import resource
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import pytest
 from roost.errors import DataDirectoryError, StorageError, StorageFullError
 from roost.ids import IdSpace, ObjectId
 from roost.limits import Limits
+from roost.storage import database
 from roost.storage.files import ScriptedFiles
 from roost.storage.journal.log import MemoryLog
+from roost.storage.object_file import open_or_make
 from roost.storage.object_storage import ObjectStorage
 from roost.storage.store import HostStore
 
@@ -340,3 +343,43 @@ def test_a_store_that_is_only_closed_starts_no_child(make_store: MakeStore, room
     storage.commit(lambda error: None)
     store.close()
     assert make_store().recovered.objects == 0
+
+
+async def test_a_first_commit_makes_no_file_on_the_loop(
+    make_store: MakeStore, space: IdSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[Path, threading.Thread]] = []
+
+    def make(path: Path) -> int:
+        made.append((path, threading.current_thread()))
+        return open_or_make(path)
+
+    monkeypatch.setattr(database, "open_or_make", make)
+    store = make_store(limits=Limits(journal_segment_bytes=64 * 1024, open_databases_max=5))
+    rooms = [space.from_name(f"room {number}") for number in range(40)]
+    durable: list[StorageError | None] = []
+    for number, room in enumerate(rooms):
+        storage = store.open(room)
+        storage.put("a", b"1")
+        storage.commit(durable.append)
+        if number == 4:
+            store._log.flush()
+            assert not list((tmp_path / "data" / "objects").rglob("*"))
+    store.checkpoint()
+    assert len({path for path, _ in made}) == len(durable) == 40
+    assert threading.current_thread() not in {thread for _, thread in made}
+    assert [store.open(room).get("a") for room in rooms] == [b"1"] * 40
+
+
+def test_an_object_that_a_crash_left_without_a_file_is_whole(
+    make_store: MakeStore, space: IdSpace, tmp_path: Path
+) -> None:
+    store = make_store()
+    for number in range(20):
+        put(store.open(space.from_name(f"room {number}")), "a", b"%d" % number)
+    store.settle()
+    assert not list((tmp_path / "data" / "objects").rglob("*.sqlite"))
+    again = make_store(crashed(tmp_path / "data"))
+    assert [again.open(space.from_name(f"room {number}")).get("a") for number in range(20)] == [
+        b"%d" % number for number in range(20)
+    ]

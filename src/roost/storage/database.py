@@ -9,6 +9,8 @@
 #      emptying the log holds up a turn that wants the database, and that is a matter of memory (`move_pages`).
 #  (4) Closing never checkpoints, so nothing that is not durable elsewhere gets into the file that way; and a
 #      write-ahead log found on opening is from another version of roost: it is removed, never read.
+#      A new object has no file before its first checkpoint, which makes it, off the loop and whole: what was committed
+#      until then is in the journal.
 #  (5) A checkpoint ends with the checksums of the pages that it moved. On opening they are compared, as far as
 #      `checked_pages_max` goes: a file that is not what was written is refused, and so is one in the place of an object
 #      that is neither an object's nor one on its way to become one.
@@ -39,7 +41,7 @@ from roost.storage.background.background_writer import BackgroundWriter
 from roost.storage.background.errands import WritePages
 from roost.storage.files import Files, read_fully, sync_directory, sync_file, write_all
 from roost.storage.journal.record import PAGE_BYTES
-from roost.storage.layout import make_private
+from roost.storage.object_file import open_or_make, remove_left_behind
 from roost.storage.sql import bounded_functions
 from roost.storage.sums import damaged_pages, keep_sums, remove_sums, runs
 from roost.storage.template import BORN, HIDDEN_TABLES, SCHEMA_VERSION, Template, is_born, stores_nothing
@@ -82,11 +84,11 @@ class Database:
         """The mark of the last commit that is durable in the journal; kept here because a checkpoint resets both."""
         self.size_pages = 0
         """The size of the database after the last commit."""
-        self.born = self._ready_file()
+        self.born = self._look()
         """Whether there was ever a commit."""
         self._named = self.born  # a file that holds a commit got its name before
         self.closed = False
-        self._wal = memory_wal.begin(str(self.path))
+        self._wal = memory_wal.begin(str(self.path), None if self.born else template.image)
         self._reading: apsw.Cursor | None = None
         """The open read; None also while pages are being moved, which is the one thing that `ready` looks at."""
         self.connection = self._connect()
@@ -118,22 +120,14 @@ class Database:
         finally:
             os.close(fd)
 
-    def _ready_file(self) -> bool:
-        for suffix in ("-wal", "-shm", "-journal"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self.path}{suffix}")
-        if self.exists(self.path):
-            self.size_pages = self._checked_size()
-            return True
-        self.check_absence(self.path, self._template)
-        remove_sums(self.path)
-        make_private(self.path.parent)
-        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            write_all(Files(), fd, self._template.image, 0)
-        finally:
-            os.close(fd)
-        return False
+    def _look(self) -> bool:
+        """Whether there is a file that holds commits, after looking at it."""
+        if not self.exists(self.path):
+            self.check_absence(self.path, self._template)
+            return False
+        remove_left_behind(self.path)
+        self.size_pages = self._checked_size()
+        return True
 
     def _checked_size(self) -> int:
         """How many pages the file has, after looking at its checksums."""
@@ -266,16 +260,16 @@ class Database:
 
     def write_pages(self, mark: int) -> None:
         """Write the pages of all commits up to a durable mark into the file. On any thread, while turns go on."""
-        frames, size = self._unwritten_frames(mark)
-        if not frames:
+        images, size = self._unwritten(mark)
+        if not images:
             return
-        fd, images = self._descriptor(), self._wal.pages
-        for first, count in runs([page for page in frames if page <= size], _WRITE_PAGES_MAX):
-            run = b"".join([images[frames[page]] for page in range(first, first + count)])
+        fd = self._descriptor()
+        for first, count in runs(images, _WRITE_PAGES_MAX):
+            run = b"".join([images[page] for page in range(first, first + count)])
             write_all(Files(), fd, run, (first - 1) * PAGE_BYTES)
         if os.fstat(fd).st_size != size * PAGE_BYTES:
             os.ftruncate(fd, size * PAGE_BYTES)
-        self._unsummed.update(frames)
+        self._unsummed.update(images)
         self._written = mark
 
     def write_beside(self, mark: int, background: BackgroundWriter) -> None:
@@ -284,28 +278,41 @@ class Database:
         Raises BackgroundLostError when there is none: then nothing is known of it, and it can be done here.
         UnsyncedError is what OSError is of `sync`.
         """
-        frames, size = self._unwritten_frames(mark)
-        pages = [page for page in frames if page <= size]
-        images = self._wal.pages
-        errand = WritePages(str(self.path), pages, size, list(self._unsummed), not self._named)
-        background.ask(errand, [images[frames[page]] for page in pages])
+        images, size = self._unwritten(mark)
+        errand = WritePages(str(self.path), list(images), size, list(self._unsummed), not self._named)
+        background.ask(errand, list(images.values()))
         self._written = mark
         self._unsummed.clear()
         self._named = True
 
-    def _unwritten_frames(self, mark: int) -> tuple[dict[int, int], int]:
-        """Where the log has the last image of each page that is not in the file yet, the pages in order, and how many
-        the database has by then. Nothing and 0 where nothing is new."""
-        heads = self._wal.heads[self._written : mark]
+    def _unwritten(self, mark: int) -> tuple[dict[int, bytes], int]:
+        """The last image of each page that is not in the file yet, in order, and how many pages the database has by
+        then. Nothing and 0 where nothing is new."""
+        heads, pages = self._wal.heads[self._written : mark], self._wal.pages
         if not heads:
             return {}, 0
+        size = _PAGE_AND_SIZE.unpack_from(heads[-1])[1]
         frames = dict(zip(_pages_of(heads), range(self._written, mark), strict=True))
-        return {page: frames[page] for page in sorted(frames)}, _PAGE_AND_SIZE.unpack_from(heads[-1])[1]
+        images = {} if self._is_made else dict(self._template.pages())
+        images |= {page: pages[frame] for page, frame in frames.items()}
+        return {page: images[page] for page in sorted(images) if page <= size}, size
+
+    @property
+    def _is_made(self) -> bool:
+        """Whether the file is there, with every page that is not in the log's part that was not written yet."""
+        return self._written > 0 or self._wal.image is None
 
     def _descriptor(self) -> int:
         if self._file_fd < 0:
-            self._file_fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            self._file_fd = self._open_file()
         return self._file_fd
+
+    def _open_file(self) -> int:
+        if self._named:
+            return os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        if not self._is_made:
+            remove_sums(self.path)
+        return open_or_make(self.path)
 
     def begin_checkpoint(self) -> None:
         """Announce `move_pages`: turns wait from now on."""
@@ -314,10 +321,14 @@ class Database:
 
     def move_pages(self) -> None:
         """Empty the write-ahead log, writing the pages into the file that are not there yet. On any thread."""
-        unwritten = {_PAGE_AND_SIZE.unpack_from(head)[0] for head in self._wal.heads[self._written : self._frames]}
-        self._wal.unwritten = unwritten
         try:
+            if not self._is_made:
+                self.write_pages(self._frames)
+            heads = self._wal.heads[self._written : self._frames]
+            unwritten = self._wal.unwritten = {_PAGE_AND_SIZE.unpack_from(head)[0] for head in heads}
             self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            if self._frames:
+                self._wal.image = None
             if self._wal.xFileSize():
                 raise OSError(f"the checkpoint of {self.path} left something in its write-ahead log")
             self.mark = self.durable_mark = self._frames = self._written = 0

@@ -30,7 +30,7 @@ from roost.storage.journal.record import PAGE_BYTES
 from roost.storage.journal.segments import segment_paths
 from roost.storage.open_files import OpenFiles
 from roost.storage.store import HostStore
-from roost.storage.sums import damaged_pages, kept_sums
+from roost.storage.sums import damaged_pages, kept_sums, sums_path
 
 Ask = Callable[..., Answer]
 ONE, TWO, THREE = (bytes([n]) * PAGE_BYTES for n in (1, 2, 3))
@@ -78,6 +78,17 @@ def test_pages_are_written_where_they_belong_and_the_file_gets_its_length(ask: A
     assert ask(WritePages(str(file), [1, 3], 3, [], False), ONE, TWO) == Done()
     assert file.read_bytes() == ONE + THREE + TWO
     assert sums_known(file) == {1, 2, 3}
+
+
+def test_a_new_file_is_made_with_its_directories_and_has_no_sums_of_another(ask: Ask, tmp_path: Path) -> None:
+    file = tmp_path / "a" / "b" / "c" / "file.sqlite"
+    assert isinstance(ask(WritePages(str(file), [1], 1, [], False), ONE), Failed)
+    file.parent.mkdir(parents=True)
+    sums_path(file).write_bytes(os.urandom(512))
+    assert ask(WritePages(str(file), [1, 2], 2, [], True), ONE, TWO) == Done()
+    assert file.read_bytes() == ONE + TWO
+    assert sums_known(file) == {1, 2}
+    assert {path.stat().st_mode & 0o777 for path in (file, sums_path(file))} == {0o600}
 
 
 def test_a_file_can_be_synced_with_no_new_pages(ask: Ask, file: Path) -> None:
@@ -175,7 +186,7 @@ def crashed(make_store: Callable[..., HostStore], ids: list[ObjectId], tmp_path:
             storage.commit(lambda error: None)
         store.settle()
     shutil.copytree(tmp_path / "data", tmp_path / "crashed", ignore=shutil.ignore_patterns("lock"))
-    shutil.rmtree(tmp_path / "crashed" / "objects" / "ROOM")
+    assert not list((tmp_path / "crashed" / "objects").rglob("*.sqlite"))  # they are in the journal
     return tmp_path / "crashed"
 
 

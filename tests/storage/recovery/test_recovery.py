@@ -82,6 +82,7 @@ def test_replaying_twice_does_no_harm(make_store: MakeStore, space: IdSpace, tmp
 def test_an_untrusted_write_ahead_log_is_removed(make_store: MakeStore, space: IdSpace, tmp_path: Path) -> None:
     copy = filled(make_store, space, tmp_path / "data")
     path = DataDirectory(copy).object_path("ROOM", space.from_name("of host 0").key)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.with_name(f"{path.name}-wal").write_bytes(b"left by a version that logged to the disk")
     recover_all(copy)
     assert not list((copy / "objects").rglob("*-wal"))

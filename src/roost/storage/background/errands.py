@@ -28,7 +28,7 @@ class WritePages(msgspec.Struct, frozen=True, tag="write-pages"):
     """How long the file is to be; 0: as long as it is."""
     unsummed: list[int]
     is_new: bool
-    """Whether the file's name is not durable yet."""
+    """Whether the file's name is not durable yet; then it is made if it is not there."""
 
 
 class ReadJournal(msgspec.Struct, frozen=True, tag="read-journal"):

@@ -35,9 +35,10 @@ from roost.storage.background.errands import (
 from roost.storage.files import Files, sync_directory, sync_file, write_all
 from roost.storage.journal.record import PAGE_BYTES, Record
 from roost.storage.layout import DataDirectory
+from roost.storage.object_file import open_or_make
 from roost.storage.recovery.replay import Replay, names_of, sync_names, sync_object
 from roost.storage.recovery.survey import Survey
-from roost.storage.sums import keep_sums, runs
+from roost.storage.sums import keep_sums, remove_sums, runs
 
 logger = logging.getLogger("roost.storage")
 
@@ -110,7 +111,7 @@ class Body:
 def write_pages(errand: WritePages, body: Body) -> None:
     """Do what it asks. Raises UnsyncedError, or another OSError where the writes have failed."""
     path = Path(errand.path)
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    fd = _made(path) if errand.is_new else os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         for first, count in runs(errand.pages, _RUN_PAGES_MAX):
             write_all(Files(), fd, body.read(count * PAGE_BYTES), (first - 1) * PAGE_BYTES)
@@ -125,6 +126,12 @@ def write_pages(errand: WritePages, body: Body) -> None:
             raise UnsyncedError(*error.args) from error
     finally:
         os.close(fd)
+
+
+def _made(path: Path) -> int:
+    """A file that has not been durable: all of its checksums are made anew."""
+    remove_sums(path)
+    return open_or_make(path)
 
 
 class Recovering:

@@ -17,7 +17,7 @@ from pathlib import Path
 from roost.storage.files import Files, sync_directory, sync_file, write_all
 from roost.storage.journal.parted_images import PartedImages
 from roost.storage.journal.record import PAGE_BYTES, Record
-from roost.storage.layout import make_private
+from roost.storage.object_file import open_or_make
 from roost.storage.sums import keep_sums
 
 _OPEN_MAX = 128
@@ -78,13 +78,11 @@ class Replay:
         if fd is not None:
             self._open.move_to_end(path)
             return fd
-        if path not in self._sizes:
-            make_private(path.parent)
-            for suffix in ("-wal", "-shm", "-journal"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
         if len(self._open) >= _OPEN_MAX:
             os.close(self._open.popitem(last=False)[1])
-        fd = self._open[path] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = self._open[path] = (
+            open_or_make(path) if path not in self._sizes else os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        )
         return fd
 
 
