@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -187,6 +189,21 @@ async def asleep(host: Host) -> None:
     for place, _ in host.activations.awake():
         host.activations.hibernate(place.key)
     assert list(host.activations.awake()) == []
+
+
+async def test_a_life_that_sleeps_is_freed_without_the_garbage_collector(tmp_path: Path) -> None:
+    async with deaf(tmp_path) as (host, gateway, number, _):
+        await gateway.say(number, "hello")
+        (known,) = [weakref.ref(activation) for _, activation in host.activations.awake()]
+        gc.collect()
+        gc.disable()
+        try:
+            await asleep(host)
+            await settle()
+            assert known() is None
+        finally:
+            gc.enable()
+        assert await gateway.say(number, "again") == [frames.Send([number], "again")]
 
 
 async def test_the_end_of_a_socket_that_cannot_be_told_is_the_end_all_the_same(

@@ -302,6 +302,8 @@ class Activations:
         place.activation = None
         self._drop_unreachable(place)
         self.leftovers.keep(place, activation, cause)
+        if cause is None:
+            asyncio.get_running_loop().call_soon(activation.take_apart)  # it is on the stack now
         self.release(place)
         self._observer.notify("object.hibernated" if cause is None else "object.reset", id=place.object_id, cause=cause)
 

@@ -36,6 +36,11 @@ class _Standing(dict[HeldSocket, WebSocket]):
         ws = self[held] = WebSocket._of(held, self._sockets)
         return ws
 
+    def let_go(self) -> None:
+        """It is not used any more: each knows the other."""
+        self.clear()
+        del self._sockets
+
 
 class Sockets:
     """What an activation knows of its sockets beside the roll."""
@@ -199,6 +204,10 @@ class Sockets:
             held.ready_state = CLOSED
             del self._unanswered[held]
             self.deliver(SocketClosed(held, *LOST, False))
+
+    def let_go(self) -> None:
+        """The life has ended, and nobody will ask for its sockets any more."""
+        self.standing.let_go()
 
     def forget_unanswered(self) -> None:
         """The activation is over, and with it the other ends that nobody was given."""

@@ -22,7 +22,7 @@ from roost.json_text import encode_json
 from roost.limits import DEFAULTS, Limits
 from roost.objects.active_socket import ActiveSocket
 from roost.objects.message import check_close, checked_message
-from roost.objects.outbox import Outbox
+from roost.objects.outbox import NO_RUN, Outbox
 from roost.objects.tasks import current_activation
 
 if TYPE_CHECKING:
@@ -110,7 +110,10 @@ class WebSocket:
                 run.append(self._held)  # type: ignore[arg-type]
                 return
             if (kind is bytes or (kind is str and data.isascii())) and len(data) <= outbox.message_bytes_max:
-                self._join_or_begin_run(data)
+                if outbox.fold_data is NO_RUN:
+                    self._run = outbox.begin_run(self._held, data)  # type: ignore[arg-type]
+                else:
+                    self._join_or_begin_run(data)
                 return
         self._send(data)
 
@@ -350,3 +353,4 @@ class WebSocket:
     def _gone(self) -> None:
         """The connection is closed, or the activation is over."""
         self._direct = False
+        self._peer = None  # each end knows the other: neither is to wait for the garbage collector

@@ -33,10 +33,21 @@ class ObjectStorage(ObjectTurn):
 
     def __init__(self, object_id: ObjectId, writers: Writers) -> None:
         super().__init__(object_id, writers)
-        self.alarms = ObjectAlarms(self)
+        self._alarms: ObjectAlarms | None = None
         self.rows_read = 0
         self.rows_written = 0
         """Of all of this life, like `rows_read`."""
+
+    @property
+    def alarms(self) -> ObjectAlarms:
+        """The object's alarms."""
+        if self._alarms is None:
+            self._alarms = ObjectAlarms(self)
+        return self._alarms
+
+    def close(self) -> None:
+        super().close()
+        self._alarms = None  # each knows the other: so that they go without the garbage collector
 
     # Keys and values.
 
