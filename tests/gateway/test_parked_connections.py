@@ -131,6 +131,17 @@ class TestWhenItIsParked:
             assert (silent.is_parked, busy.is_parked) == (True, False)
             assert served.gateway.shared.parking.count == 1
 
+    async def test_its_descriptor_is_written_to_past_a_transport_that_is_awake_alone(self) -> None:
+        async with room(parked=False) as [member]:
+            for _ in range(2):
+                assert member.connection._descriptor >= 0
+                await member.fall_silent()
+                assert member.connection._descriptor == -1
+                await say(member, "one")
+                await say(member, "two")
+                await settle()
+                assert not member.is_parked
+
     async def test_none_is_parked_where_the_limit_is_zero(self) -> None:
         async with room(1, Limits(park_seconds=0, close_seconds_max=0.5), parked=False) as [member]:
             member.clock.advance(20)

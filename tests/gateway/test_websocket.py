@@ -489,19 +489,72 @@ class TestSlowConsumers:
 
 async def test_all_frames_of_a_turn_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
     async with room() as r:
-        connection = r.served.gateway.links.sockets.by_number[r.number].connection
+        descriptor = connection_of(r)._descriptor
         written: list[bytes] = []
+        write = os.write
 
-        class Counting:
-            def write(self, data: bytes) -> None:
+        def count(number: int, data: bytes) -> int:
+            if number == descriptor:
                 written.append(data)
+            return write(number, data)
 
-        transport = connection._transport
-        monkeypatch.setattr(connection, "_transport", Counting())
+        monkeypatch.setattr(os, "write", count)
         r.owner.send(*[frames.Send([r.number], str(n)) for n in range(10)])
-        await settle()
-        monkeypatch.setattr(connection, "_transport", transport)
+        assert [await r.client.frame() for _ in range(10)] == [(TEXT, b"%d" % n) for n in range(10)]
         assert written == [b"".join(b"\x81\x01%d" % n for n in range(10))]
+
+
+def connection_of(r: Room) -> websocket.HeldConnection:
+    return r.served.gateway.links.sockets.by_number[r.number].connection
+
+
+class TestWritingPastTheTransport:
+    async def test_what_the_kernel_does_not_take_leaves_in_order(self) -> None:
+        async with room(Limits(socket_send_bytes_max=64_000_000)) as r:
+            connection = connection_of(r)
+            assert connection._descriptor >= 0
+            r.client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            sizes: list[int] = []
+            while connection._descriptor >= 0 or len(sizes) % 5:  # some of them behind what waits
+                sizes.append(random.Random(len(sizes)).randrange(50_000, 300_000))
+                r.owner.send(frames.Send([r.number], b"%c" % (len(sizes) % 256) * sizes[-1]))
+                await settle(5)
+            r.client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            for number, size in enumerate(sizes, 1):
+                assert await r.client.frame() == (BINARY, b"%c" % (number % 256) * size)
+            await settle()
+            assert connection._descriptor >= 0, "nothing waits any more"
+            r.owner.send(frames.Send([r.number], "last"))
+            assert await r.client.frame() == (TEXT, b"last")
+
+    async def test_an_error_of_the_kernel_is_told_as_a_loss(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with room() as r:
+            descriptor = connection_of(r)._descriptor
+            write = os.write
+
+            def fail(number: int, data: bytes) -> int:
+                if number != descriptor:
+                    return write(number, data)
+                r.client.writer.transport.abort()
+                raise ConnectionResetError
+
+            monkeypatch.setattr(os, "write", fail)
+            r.owner.send(frames.Send([r.number], "x"))
+            assert await r.closed() == (1006, "disconnected without sending Close", False)
+
+    @pytest.mark.parametrize("end", ["close", "breach", "abort"])
+    async def test_the_descriptor_of_a_socket_that_is_gone_is_forgotten(self, end: str) -> None:
+        async with room(Limits(close_seconds_max=0.5)) as r:
+            connection = connection_of(r)
+            if end == "abort":
+                r.client.writer.transport.abort()
+            else:
+                r.client.send(close_frame(1000) if end == "close" else b"\xff\xff\xff\xff\xff\xff")
+            await r.owner.take(frames.SocketClosed)
+            await settle()
+            assert connection._descriptor == -1
+            connection.resume_writing()
+            assert connection._descriptor == -1
 
 
 async def test_frames_sent_with_the_handshake_are_the_first_messages() -> None:

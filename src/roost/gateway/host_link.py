@@ -14,7 +14,7 @@ import asyncio
 import enum
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from roost.errors import LinkError
 from roost.gateway.flow import Ledger
@@ -27,6 +27,8 @@ from roost.observer import Observer
 
 _log = logging.getLogger("roost.gateway")
 
+POSTED_BYTES_MAX = 64 * 1024
+"""A message up to this size needs no check of its own whether the link can carry it."""
 ROLL_SOCKETS_MAX = 500
 """In one frame, so that a host with many sockets can begin with the first."""
 
@@ -35,6 +37,9 @@ class State(enum.Enum):
     AWAY = "away"
     UP = "up"
     LEAVING = "leaving"
+
+
+_UP = State.UP  # looked up for every message otherwise, which an enum makes dear
 
 
 class Stream(Protocol):
@@ -240,8 +245,12 @@ class HostLink:
         frame = frames.SocketMessage(socket.number, data)
         if self._answered:
             self._tell_answered()
-        if self.state is State.UP:
-            self._connection.send(frame)  # type: ignore[union-attr]  # there is one while UP
+        if self.state is _UP:
+            connection = cast(Connection, self._connection)  # there is one while UP
+            if size <= POSTED_BYTES_MAX:
+                connection.post(frame, size)
+            else:
+                connection.send(frame)
             socket.group.batch.unfinished += 1
         elif socket not in self._owned:
             return  # an active socket whose host is gone; its Close frame is on the way

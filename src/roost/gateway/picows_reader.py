@@ -77,7 +77,7 @@ class _NoLog:
 
 _NO_SOCKET = _NoSocket()
 _NO_LOG = _NoLog()
-_buffer_updated = WSProtocol.buffer_updated
+_get_buffer, _buffer_updated = WSProtocol.get_buffer, WSProtocol.buffer_updated
 _SHORT_FRAME = 0x80 - 6
 """The second byte of a masked frame of at most 131 bytes, less its size. Most reads are one such frame."""
 _SHORT_FRAME_BYTES_MAX = 131
@@ -121,7 +121,7 @@ class _Reader(WSProtocol):  # type: ignore[misc]  # it is not in picows' type hi
     _buffer: memoryview
 
     def get_buffer(self, size_hint: int) -> memoryview:
-        buffer: memoryview = super().get_buffer(size_hint)
+        buffer: memoryview = _get_buffer(self, size_hint)
         self._buffer = buffer = buffer if len(buffer) <= READ_BYTES_MAX else buffer[:READ_BYTES_MAX]
         return buffer
 
@@ -173,7 +173,7 @@ def make_reader(
         buffer_bytes,
     )
     reader.connection_made(_Sink(listener))
-    WSProtocol.get_buffer(reader, -1)[: len(_REQUEST)] = _REQUEST
+    _get_buffer(reader, -1)[: len(_REQUEST)] = _REQUEST
     _buffer_updated(reader, len(_REQUEST))
     protocol: asyncio.BufferedProtocol = reader
     return protocol

@@ -257,16 +257,17 @@ def _flush(members: list[Member]) -> None:
 
 
 def _write(members: list[Member], apart: dict[Member, int], joined: _Joined, count: int) -> None:
-    coding, data = None, b""
+    shared, data = None, b""
     for member in members:
+        coding = member.coding
         if member in apart:
             if member.pending:
                 member.flush()
-        elif member.pending or not member.coding.shared:
-            member.pending += joined.frames(member.coding, 0)
+        elif coding is shared and not member.pending:  # as nearly always
+            member.write_joined(data, count)
+        elif member.pending or not coding.shared:
+            member.pending += joined.frames(coding, 0)
             member.flush()
         else:
-            if member.coding is not coding:
-                coding = member.coding
-                data = joined.joined(coding)
+            shared, data = coding, joined.joined(coding)
             member.write_joined(data, count)

@@ -19,6 +19,9 @@ One that is silent for longer is parked: it has neither transport nor reader.
      makes neither reader nor transport.
  (8) It gets both by a message that did not come whole and by the second message within `park_seconds`, and a transport
      by what the kernel does not take at once. Over TLS, where nothing is parked, its reader alone comes and goes.
+ (9) What is written goes to the descriptor itself while nothing waits in the transport, and to the transport otherwise.
+     asyncio's and uvloop's close a descriptor after `connection_lost`, so until then the number is no other client's.
+     Not over TLS; and not while parked, when the descriptor is the parked transport's.
 
 States: OPEN -> CLOSING (our Close frame is sent) -> CLOSED (the keeper was told; the transport may live on a little).
 After a breach nothing is read any more; the state is as it was until the Close frame.
@@ -27,6 +30,7 @@ After a breach nothing is read any more; the state is as it was until the Close 
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any, cast
 
 from roost.gateway.coding import PLAIN, Coding
@@ -62,9 +66,10 @@ class HeldConnection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_behind",
+        "_descriptor",
         "_heard_slot",
+        "_is_plain",
         "_keeper",
-        "_may_park",
         "_may_read",
         "_pinged_slot",
         "_reader",
@@ -101,8 +106,11 @@ class HeldConnection(asyncio.BufferedProtocol):
         """What flow control says."""
         self._reading = False
         """Whether the transport reads."""
-        self._may_park = shared.park_slots > 0 and transport.get_extra_info("sslcontext") is None  # TLS has a state
+        self._is_plain = transport.get_extra_info("sslcontext") is None
+        """Without TLS, which has a state beside the descriptor."""
         self._behind = behind
+        self._descriptor = -1
+        """To write to while nothing waits in the transport; -1: not now, or never."""
         self._pinged_slot = 0
         self._heard_slot = 0
 
@@ -116,6 +124,7 @@ class HeldConnection(asyncio.BufferedProtocol):
         if received:
             self._read_alone().feed(received)
         self._read_on()
+        self._write_past_transport()
 
     # -- what others ask of it -----------------------------------------------------------------------------------------
 
@@ -181,7 +190,16 @@ class HeldConnection(asyncio.BufferedProtocol):
 
     def write_joined(self, data: bytes, count: int) -> None:
         """Write so many frames, joined; called by the cork when nothing is pending."""
-        if self._behind:
+        descriptor = self._descriptor
+        if descriptor >= 0:
+            try:
+                sent = os.write(descriptor, data)
+            except OSError:
+                sent = 0  # whatever it was, the transport meets it too, and knows what to do
+            if sent == len(data):
+                return
+            data = data[sent:]
+        elif self._behind:
             waiting = self._transport.get_write_buffer_size()
             if waiting and self._is_over(waiting + len(data)):
                 self._overflow()
@@ -195,9 +213,18 @@ class HeldConnection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self._behind = True
+        self._descriptor = -1
 
     def resume_writing(self) -> None:
         self._behind = False
+        self._write_past_transport()
+
+    def _write_past_transport(self) -> None:
+        """From now on, where nothing waits in it and it is one that adds nothing."""
+        transport = self._transport
+        waits = self._behind or transport.get_write_buffer_size()
+        if self._is_plain and self.state != CLOSED and not waits and not self.is_parked:
+            self._descriptor = transport.get_extra_info("socket").fileno()
 
     def _overflow(self) -> None:
         """The client does not read. What waits for it is in order, so the Close frame can only come behind it."""
@@ -318,7 +345,7 @@ class HeldConnection(asyncio.BufferedProtocol):
         slot = self._heard_slot + self._shared.park_slots
         if slot > now:
             return min(due, slot)
-        if self._may_park:
+        if self._is_plain:
             self._shared.parking.soon(self._park)
         elif self.state == OPEN and self._reader is not None and self._reader.between_frames:
             self._share_reader()
@@ -336,6 +363,7 @@ class HeldConnection(asyncio.BufferedProtocol):
                 parked = shared.parking.park(self._transport, self)
             if parked is not None:
                 self._transport = parked
+                self._descriptor = -1
                 self._drop_reader()
                 return
         self._look_again()
@@ -391,6 +419,7 @@ class HeldConnection(asyncio.BufferedProtocol):
         """It is awake."""
         self._transport = cast(asyncio.Transport, transport)
         self._read_alone()
+        self._write_past_transport()
         self._look_again()
         if not self._reading:
             self._stay_stopped()
@@ -408,6 +437,7 @@ class HeldConnection(asyncio.BufferedProtocol):
 
     def on_lost(self) -> None:
         """The transport is lost."""
+        self._descriptor = -1
         self._shared.deadlines.clear(self)
         self._drop_reader()
         self.pending.clear()
@@ -422,6 +452,7 @@ class HeldConnection(asyncio.BufferedProtocol):
 
     def _part(self) -> None:
         """The client still has to learn that it is over."""
+        self._descriptor = -1
         self._write_rest()
         self._shared.deadlines.clear(self)
         self._shared.lingerers.take(self._transport)
