@@ -90,8 +90,9 @@ class Emitter:
                 number = sockets[0].number
                 peer = peers.get(number >> PEER_SHIFT)
                 if peer is not None:
-                    if len(data) <= POST_BYTES_MAX:
-                        peer.post(frames.Send([number], data), len(data))
+                    size = len(data)
+                    if size <= POST_BYTES_MAX:
+                        peer.post(frames.Send([number], data), size)
                     else:
                         peer.send(frames.Send([number], data))
                 elif not number:

@@ -20,7 +20,7 @@ from typing import Protocol, TypeAlias
 from roost.errors import InvalidStateError, LinkError
 from roost.limits import DEFAULTS, Limits
 from roost.link.frames import Frame, Hello
-from roost.link.session import Session, Side
+from roost.link.session import POSTED_BYTES, Session, Side
 
 OnFrames: TypeAlias = Callable[[list[Frame]], None]
 OnLost: TypeAlias = Callable[[BaseException | None], None]
@@ -127,7 +127,11 @@ class SessionConnection(Connection):
         if self._closed:
             self._unsent += 1
             return
-        self._session.post(frame, size)
+        session = self._session  # what its `post` does is written out: every message comes through here
+        session.posted.append(frame)
+        session.posted_size = total = session.posted_size + size + POSTED_BYTES
+        if total >= session.batch_bytes:
+            session.close_posted()
         if not self._flush_due:
             self.flush_soon()
 

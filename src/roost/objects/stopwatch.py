@@ -20,7 +20,7 @@ class Stopwatch:
     The meter is some turns behind; `settle` brings it up to date.
     """
 
-    __slots__ = ("_active", "_cpu_started", "_meter", "_share", "_turns", "_wall", "is_due", "now", "stopped_at")
+    __slots__ = ("_active", "_meter", "_share", "cpu_started", "is_due", "now", "stopped_at", "turns", "wall")
 
     def __init__(self, clock: Clock, meter: Meter) -> None:
         self.now = time.monotonic if type(clock) is SystemClock else clock.monotonic
@@ -29,10 +29,13 @@ class Stopwatch:
         """When the last turn ended."""
         self.is_due = True
         """Whether the next turn's time of the processor is to be measured."""
-        self._turns = 0
+        self.turns = 0
         """Since the meter was told."""
-        self._wall = self._active = 0.0
-        self._cpu_started: float | None = None
+        self.wall = 0.0
+        """Seconds of those turns, but for those whose time of the processor was measured."""
+        self._active = 0.0
+        self.cpu_started: float | None = None
+        """When the present turn began, on the clock of the processor, if that is measured."""
         self._share = 1.0
 
     def start(self, started: float, under_way: int) -> None:
@@ -43,37 +46,37 @@ class Stopwatch:
             self._active += started - self.stopped_at
         if self.is_due:
             self.is_due = False
-            self._cpu_started = time.thread_time()
+            self.cpu_started = time.thread_time()
 
     def stop(self, started: float) -> float:
         """The turn that began then is over; the time now."""
         self.stopped_at = now = self.now()
-        self._turns = turns = self._turns + 1
-        if self._cpu_started is not None:
-            self._measured(now - started, time.thread_time() - self._cpu_started)
+        self.turns = turns = self.turns + 1
+        if self.cpu_started is not None:
+            self._measured(now - started, time.thread_time() - self.cpu_started)
         else:
-            self._wall += now - started
+            self.wall += now - started
             if turns >= SAMPLED:
                 self.is_due = True
         return now
 
     def _measured(self, wall: float, cpu: float) -> None:
         self._tell()
-        self._cpu_started = None
+        self.cpu_started = None
         self._share = min(1.0, cpu / wall) if wall > 0 else 1.0
         self._meter.active_ms += wall * 1000
         self._meter.cpu_ms += cpu * 1000
 
     def settle(self) -> None:
         """Tell the meter of the turns since the last time."""
-        if self._turns:
+        if self.turns:
             self.is_due = True
             self._tell()
 
     def _tell(self) -> None:
         meter = self._meter
-        meter.turns += self._turns
-        meter.active_ms += (self._wall + self._active) * 1000
-        meter.cpu_ms += self._wall * self._share * 1000
-        self._turns = 0
-        self._wall = self._active = 0.0
+        meter.turns += self.turns
+        meter.active_ms += (self.wall + self._active) * 1000
+        meter.cpu_ms += self.wall * self._share * 1000
+        self.turns = 0
+        self.wall = self._active = 0.0

@@ -27,7 +27,7 @@ from roost.objects.doom import Doom
 from roost.objects.gates import InputGate, OutputGate
 from roost.objects.inbox import Inbox
 from roost.objects.outbox import NO_RUN, Outbox
-from roost.objects.stopwatch import Stopwatch
+from roost.objects.stopwatch import SAMPLED, Stopwatch
 from roost.objects.surroundings import Surroundings
 from roost.objects.tasks import HERE
 from roost.objects.turn import ObjectTask
@@ -140,14 +140,15 @@ class TurnLoop:
             returned = self._message(socket, data)
             if self._wrote or gate.stirred or self.doom is not None:
                 owed = NOTHING
-                if returned:
-                    outbox.finish(socket)
-                outbox.end_turns_before(before)
-                self._end_turn()
+                self._end_message(socket if returned else None, before)
             elif returned and outbox.is_passing:
                 owed = FINISH
-                if outbox.fold_data is not NO_RUN:
-                    outbox.end_run()
+                text: Any = outbox.fold_data
+                if text is not NO_RUN:  # as `end_run` does
+                    count = len(outbox.fold_sockets)
+                    self.meter.messages_out += count
+                    self.meter.bytes_out += count * len(text)
+                    outbox.fold_data = NO_RUN
             else:
                 owed = LEAVE
                 if returned:
@@ -157,7 +158,13 @@ class TurnLoop:
             raise
         finally:
             gate.running = False
-            watch.stop(started)
+            turns = watch.turns + 1
+            if turns < SAMPLED and watch.cpu_started is None:  # as `stop` does
+                watch.turns = turns
+                watch.stopped_at = now = watch.now()
+                watch.wall += now - started
+            else:
+                watch.stop(started)
             if self.ended:
                 watch.settle()
         self._turns_left -= 1
@@ -169,6 +176,13 @@ class TurnLoop:
         else:
             gate.free = gate.open
         return owed
+
+    def _end_message(self, socket: HeldSocket | None, before: int) -> None:
+        """End the turn of a message, finished if it was that of a socket, after `before` effects of other turns."""
+        if socket is not None:
+            self.outbox.finish(socket)
+        self.outbox.end_turns_before(before)
+        self._end_turn()
 
     def _at_once(self, event: Event) -> None:
         """A turn for an event that found the gate free."""
@@ -189,8 +203,12 @@ class TurnLoop:
         try:
             self.outbox.end_turn()
         except BaseException as error:
-            self._internal_error(error)
+            self.could_not_leave(error)
             raise
+
+    def could_not_leave(self, error: BaseException) -> None:
+        """What the object sent met an error on its way out, which was none of the object: it ends."""
+        self._internal_error(error)
 
     def _end_turn(self) -> None:
         if self._wrote and self.doom is None:
