@@ -114,3 +114,41 @@ def test_every_deadline_is_met_between_its_time_and_two_ticks_later(steps: list[
         (met,) = waiting.called
         assert when <= met + 1e-6
         assert met <= when + 0.5 + 1e-6
+
+
+def test_time_in_which_nothing_ran_does_not_count() -> None:
+    clock = FakeClock()
+    deadlines, before, after = Deadlines(clock), Waiting(clock), Waiting(clock)
+    deadlines.set(before, 10)
+    clock.advance(5)
+    clock.stand_still(60)
+    deadlines.set(after, 10)
+    clock.advance(4)
+    assert before.called == []
+    clock.advance(1.5)
+    assert (len(before.called), after.called) == (1, [])
+    clock.advance(4)
+    assert after.called == []
+    clock.advance(1)
+    assert len(after.called) == 1
+
+
+def test_a_turn_of_less_than_a_second_counts_in_full() -> None:
+    clock = FakeClock()
+    deadlines, waiting = Deadlines(clock), Waiting(clock)
+    deadlines.set(waiting, 10)
+    for _ in range(12):
+        clock.stand_still(0.9)
+        clock.advance(0)
+    assert len(waiting.called) == 1
+
+
+def test_time_passes_while_nobody_waits() -> None:
+    clock = FakeClock()
+    deadlines, waiting = Deadlines(clock), Waiting(clock)
+    before = deadlines.now()
+    clock.stand_still(60)
+    assert deadlines.now() - before == deadlines.slots(60)
+    deadlines.set(waiting, 1)
+    clock.advance(2)
+    assert len(waiting.called) == 1

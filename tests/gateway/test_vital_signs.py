@@ -8,7 +8,7 @@ import pytest
 from tests.gateway.fake_clock import settle, until
 
 from roost.gateway import vital_signs
-from roost.gateway.vital_signs import is_there, shows_life
+from roost.gateway.vital_signs import has_spoken, is_there, shows_life
 
 
 def told(state: int = 1, unacked: int = 0, last_ack_ms: int = 0) -> bytes:
@@ -60,4 +60,30 @@ async def test_where_the_system_does_not_tell_everybody_is_there(monkeypatch: py
     assert is_there(transport, 0.0)
     transport.abort()
     there.close()
+    await settle()
+
+
+async def test_what_was_sent_and_not_read_tells_that_it_has_spoken() -> None:
+    loop = asyncio.get_running_loop()
+    here, there = socket.socketpair()
+    transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, here)
+    transport.pause_reading()
+    assert not has_spoken(transport)
+    there.send(b"x")
+    assert has_spoken(transport)
+    assert has_spoken(transport), "nothing was taken away"
+    transport.abort()
+    await settle()
+    assert not has_spoken(transport)
+    there.close()
+
+
+async def test_the_end_of_a_connection_is_nothing_said() -> None:
+    loop = asyncio.get_running_loop()
+    here, there = socket.socketpair()
+    transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, here)
+    transport.pause_reading()
+    there.close()
+    assert not has_spoken(transport)
+    transport.abort()
     await settle()

@@ -142,6 +142,31 @@ class TestPing:  # sections 5.5.2 and 5.5.3
             clock.advance(2)
             assert await r.closed() == (1006, "disconnected without sending Close", False)
 
+    async def test_a_client_that_answers_while_the_gateway_stands_still_stays(self) -> None:
+        clock = FakeClock()
+        async with room(Limits(ping_seconds=10, pong_seconds_max=4, close_seconds_max=0.5), clock=clock) as r:
+            clock.advance(11)
+            assert await r.client.frame() == (PING, b"")
+            clock.stand_still(1_000)
+            clock.advance(1)
+            await settle()
+            assert not r.owner.has(frames.SocketClosed)
+            r.client.send(frame(PONG))
+            await settle()
+            clock.advance(4)
+            await settle()
+            assert not r.owner.has(frames.SocketClosed)
+
+    async def test_a_client_whose_answer_is_still_to_be_read_stays(self) -> None:
+        clock = FakeClock()
+        async with room(Limits(ping_seconds=10, pong_seconds_max=4, close_seconds_max=0.5), clock=clock) as r:
+            clock.advance(11)
+            assert await r.client.frame() == (PING, b"")
+            r.client.send(frame(PONG) + frame(TEXT, b"here"))
+            clock.advance(6)  # and nothing is read meanwhile
+            assert await r.message() == "here"
+            assert connection_of(r).is_open
+
     async def test_a_client_that_is_not_read_is_not_held_to_be_silent(self) -> None:
         clock = FakeClock()
         limits = Limits(ping_seconds=10, pong_seconds_max=4, socket_unfinished_bytes_max=100, close_seconds_max=0.5)

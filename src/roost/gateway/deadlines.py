@@ -2,6 +2,9 @@
 
 A deadline is met at its time or at most two ticks later. Setting, moving and clearing one costs a few dictionary
 operations, whatever the number of connections; while there are none, no timer runs.
+
+Time in which the loop did not run (the process was stopped, the machine asleep, a turn too long) does not count: what a
+client did meanwhile waits to be read. A tick that comes late counts as one.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from typing import Protocol
 from roost.clock import Clock, Timer
 
 TICK_SECONDS = 0.25
+LATE_SLOTS = 4
+"""So many ticks, a second, a turn of the loop may take before it is taken not to have run."""
 
 
 class Waiting(Protocol):
@@ -34,16 +39,27 @@ class Deadlines:
         self._due_slot = 0
         """All slots up to this one were called."""
         self._closed = False
+        self._lost = 0
+        """Slots in which the loop did not run."""
         self.slot = self.now()
         """As `now()`, as of the last tick: cheap to read, and right while any deadline is set."""
 
     def now(self) -> int:
         """The slot of this moment."""
-        return int(self._clock.monotonic() / self._tick_seconds) + 1
+        return self._slot_in(0.0)
+
+    def _slot_in(self, seconds: float) -> int:
+        """The slot of the moment in so many seconds."""
+        now = self._clock.monotonic()
+        if self._timer is not None:
+            late = int(now / self._tick_seconds) - self._lost - self.slot
+            if late >= LATE_SLOTS:
+                self._lost += late
+        return int((now + seconds) / self._tick_seconds) + 1 - self._lost
 
     def set(self, waiting: Waiting, seconds: float) -> None:
         """Call `waiting.on_deadline()` after so many seconds, in place of an earlier deadline of it."""
-        self.set_slot(waiting, int((self._clock.monotonic() + seconds) / self._tick_seconds) + 1)
+        self.set_slot(waiting, self._slot_in(seconds))
 
     def slots(self, seconds: float) -> int:
         """So many seconds, in slots, rounded up."""
@@ -87,8 +103,8 @@ class Deadlines:
         waiting.deadline_slot = 0
 
     def _tick(self) -> None:
-        self._timer = None
         self.slot = now = self.now()
+        self._timer = None
         passed = range(self._due_slot + 1, now)
         self._due_slot = now - 1
         for slot in passed if len(passed) < len(self._slots) else sorted(self._slots.keys() & set(passed)):

@@ -38,6 +38,18 @@ def is_there(transport: asyncio.BaseTransport, silent_seconds: float | None) -> 
     return shows_life(info, silent_seconds)
 
 
+def has_spoken(transport: asyncio.BaseTransport) -> bool:
+    """Whether something that it sent is with the kernel and was not read yet: then it is not the client who is late."""
+    known = transport.get_extra_info("socket")
+    if known is None or known.fileno() < 0:
+        return False
+    try:
+        with socket.socket(fileno=os.dup(known.fileno())) as own:
+            return bool(own.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except OSError:
+        return False  # nothing is there, or the connection was reset
+
+
 def shows_life(info: bytes, silent_seconds: float | None) -> bool:
     """The same, of what the kernel told."""
     if len(info) < _INFO_BYTES:

@@ -41,7 +41,7 @@ from roost.gateway.parking import NOBODY
 from roost.gateway.parking_transport import ParkedTransport
 from roost.gateway.shared import Shared
 from roost.gateway.shared_batch import SharedBatch
-from roost.gateway.vital_signs import is_there
+from roost.gateway.vital_signs import has_spoken, is_there
 from roost.held_socket import CLOSED, CLOSING, OPEN
 from roost.link.frames import Message
 
@@ -310,7 +310,7 @@ class HeldConnection(asyncio.BufferedProtocol):
             shared.deadlines.set_slot(self, self._or_parking(due, now))
         elif not self._may_read:
             self._look_whether_it_is_there(now, pinged)
-        elif pinged:
+        elif pinged and not has_spoken(self._transport):
             self._transport.abort()
         else:
             self._ping(now)
