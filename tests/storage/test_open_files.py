@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,34 @@ def test_files_in_the_middle_of_something_stay_open(make_store: MakeStore, space
     other.put("a", b"1")
     assert store.open_databases == 3
     assert in_turn.get("a") == pending.get("a") == other.get("a") == b"1"
+
+
+def test_a_crowd_of_first_writes_waits_for_no_checkpoint(
+    make_store: MakeStore, space: IdSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk_goes_on, write = threading.Event(), Database.write_pages
+
+    def slow(database: Database, mark: int) -> None:
+        disk_goes_on.wait()
+        write(database, mark)
+
+    monkeypatch.setattr(Database, "write_pages", slow)
+    store = make_store(limits=Limits(open_databases_max=3, resting_databases_max=1))
+    handles = [store.open(space.from_name(f"room {number}")) for number in range(60)]
+    told = [put(handle, "a", handle.object_id.key) for handle in handles]
+    store._log.flush()
+    for post in list(store._posted):
+        post()
+    store._posted.clear()
+    assert told == [[None]] * 60
+    for handle in handles:
+        put(handle, "b", b"2")
+        handle.close()
+    assert store.open_databases == 60
+    disk_goes_on.set()
+    store.settle()
+    assert store.open_databases <= 3
+    assert [store.open(handle.object_id).get("b") for handle in handles] == [b"2"] * 60
 
 
 def test_files_of_objects_that_sleep_are_closed_beyond_their_own_limit(make_store: MakeStore, space: IdSpace) -> None:

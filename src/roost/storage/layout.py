@@ -54,7 +54,7 @@ class DataDirectory:
                 f"the binding {binding!r} cannot be a directory's name: use letters, digits and _"
             )
         digits = key.hex()
-        return self.path / "objects" / binding / digits[:2] / f"{digits}.sqlite"
+        return Path(f"{self.path}/objects/{binding}/{digits[:2]}/{digits}.sqlite")  # a join for each part costs 5 µs
 
     def slot(self, number: int) -> SlotLock:
         """Take the right to run host number `number`. Raises DataDirectoryError when another process has it."""

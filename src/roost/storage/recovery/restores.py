@@ -38,6 +38,7 @@ class Restores:
 
     def __init__(self, data: Path) -> None:
         self._directory = data / "restores"
+        self._plans = f"{self._directory}/"
 
     def plan(self, object_id: ObjectId, commit: int, *, above: int = 0) -> int:
         """Have the object go back to what it held after `commit`, when it next begins; durable on return.
@@ -54,9 +55,9 @@ class Restores:
 
     def pending(self, key: bytes) -> Restore | None:
         """What is planned for an object. Raises StorageCorruptError when that cannot be read."""
-        path = self._directory / key.hex()
-        if not os.path.exists(path):  # what is asked at the beginning of each life: a microsecond
+        if not os.path.exists(f"{self._plans}{key.hex()}"):  # asked at the beginning of each life: a microsecond
             return None
+        path = self._directory / key.hex()
         try:
             return msgspec.json.decode(path.read_bytes(), type=Restore)
         except (OSError, msgspec.DecodeError) as error:
