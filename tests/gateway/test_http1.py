@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roost.gateway.http1 import RequestHead, RequestReader
+from roost.gateway.http1 import RequestHead, RequestReader, parse_head
 from roost.gateway.refusal import Refusal
 from roost.limits import Limits
 
@@ -229,3 +229,11 @@ def test_no_bytes_make_it_fail_otherwise_than_by_refusal(data: bytes) -> None:
     with contextlib.suppress(Refusal):
         head = read(data)
         assert head is None or head.method
+
+
+def test_the_lines_of_a_name_are_found_however_it_was_written() -> None:
+    head = parse_head(b"GET / HTTP/1.1\r\nHost: a\r\nX-One: 1, A\r\nUpgrade:\r\nx-oNE: ,b ,\tC\r\n\r\n", LIMITS)
+    assert head.values("x-one") == ["1, A", ",b ,\tC"]
+    assert head.tokens("x-one") == ["1", "a", "b", "c"]
+    assert head.values("x-two") == head.tokens("x-two") == head.tokens("upgrade") == []
+    assert head.headers[1] == ("X-One", "1, A")

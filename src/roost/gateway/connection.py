@@ -55,6 +55,8 @@ class ClientConnection(asyncio.Protocol):
         self._is_new = True
         self._fault: Refusal | None = None
         self._secure = False
+        self._name = ""
+        """As it was told for the first request."""
 
     # -- what the transport tells --------------------------------------------------------------------------------------
 
@@ -191,7 +193,9 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def name(self) -> str:
-        return _address(self._transport.get_extra_info("peername"))
+        if not self._name:
+            self._name = _address(self._transport.get_extra_info("peername"))
+        return self._name
 
     @property
     def keeps_alive(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import re
@@ -46,7 +45,8 @@ def read_offer(head: RequestHead) -> Offer | None:
 
 def accept_value(key: str) -> str:
     """What proves that the key was understood."""
-    return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+    digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False).decode("ascii")
 
 
 def chosen_protocol(offer: Offer, headers: list[tuple[str, str]]) -> str:
@@ -72,7 +72,7 @@ def encode_acceptance(offer: Offer, headers: list[tuple[str, str]], date: str, e
 
 def _check_key(values: list[str]) -> str:
     try:
-        sound = len(values) == 1 and len(base64.b64decode(values[0], validate=True)) == 16
+        sound = len(values) == 1 and len(binascii.a2b_base64(values[0], strict_mode=True)) == 16
     except (binascii.Error, ValueError):
         sound = False
     if not sound:

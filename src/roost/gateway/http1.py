@@ -33,6 +33,8 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     minor: int
     """Of the version: 1 for HTTP/1.1, 0 for HTTP/1.0."""
     headers: list[tuple[str, str]]
+    known: dict[str, list[str]]
+    """The values of all lines of each name, in lower case."""
     host: str
     keep_alive: bool
     content_length: int
@@ -41,12 +43,15 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
 
     def values(self, name: str) -> list[str]:
         """The values of all lines of that name, given in lower case."""
-        return [value for known, value in self.headers if known.lower() == name]
+        return self.known.get(name, [])
 
     def tokens(self, name: str) -> list[str]:
         """The comma-separated parts of all lines of that name, in lower case."""
-        parts = ",".join(self.values(name)).split(",")
-        return [part.strip(" \t").lower() for part in parts if part.strip(" \t")]
+        values = self.known.get(name)
+        if values is None:
+            return []
+        parts = (part.strip(" \t") for part in ",".join(values).lower().split(","))
+        return [part for part in parts if part]
 
 
 class RequestReader:
@@ -180,13 +185,14 @@ def _checked(method: str, minor: int, lines: _Lines, limits: Limits) -> RequestH
         raise _not_implemented("this server is no proxy: CONNECT is not supported")
     target = lines.target.decode("ascii")
     host = _check_target(target, _check_host(known.get("host", []), minor))
-    connection = ",".join(known.get("connection", [])).lower().replace(" ", "").split(",")
+    connection = ",".join(known["connection"]).lower().replace(" ", "").split(",") if "connection" in known else []
     chunked = _check_transfer_encoding(known, minor)
     return RequestHead(
         method=method,
         target=target,
         minor=minor,
         headers=lines.headers,
+        known=known,
         host=host,
         keep_alive="close" not in connection and (minor == 1 or "keep-alive" in connection),
         content_length=_check_content_length(known.get("content-length", []), limits),
