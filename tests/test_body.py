@@ -369,3 +369,15 @@ async def test_a_cancelled_reader_loses_nothing() -> None:
         await first
     stream.feed(b"a")
     assert await anext(stream) == b"a"
+
+
+async def test_what_is_in_memory_can_be_taken_at_once_up_to_a_size() -> None:
+    body = Body("text")
+    assert body.take_buffered(3) is None
+    assert body.take_buffered(4) == b"text"
+    assert body.used
+    with pytest.raises(InvalidStateError):
+        body.take_buffered(4)
+    streamed = Body(iter([b"text"]))
+    assert streamed.take_buffered(100) is None
+    assert await streamed.text() == "text"

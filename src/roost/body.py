@@ -28,6 +28,7 @@ CLONE_LAG_BYTES_MAX = 16 * 1024 * 1024
 Chunk: TypeAlias = "bytes | bytearray | memoryview | str"
 BodySource: TypeAlias = "Body | Chunk | AsyncIterable[Chunk] | Iterable[Chunk] | None"
 """What a body can be made of. Text is sent as UTF-8."""
+_WHOLE = (bytes, str, bytearray, memoryview)  # written out as a union, it would be made anew for each body
 
 
 class Body:
@@ -42,7 +43,7 @@ class Body:
         self._chunks: BodyReader | None = None
         if source is None:
             self._buffer = b""
-        elif isinstance(source, builtins.bytes | str | bytearray | memoryview):
+        elif isinstance(source, _WHOLE):
             self._buffer = _to_bytes(source)
         elif isinstance(source, Body):
             self._take_over(source)
@@ -93,6 +94,17 @@ class Body:
         if self._chunks is None:
             return BodyReader(_one(self._buffer))
         return self._chunks
+
+    def take_buffered(self, most: int) -> builtins.bytes | None:
+        """All of it, which counts as read then, where it is in memory and has at most so many bytes; else None.
+
+        Raises InvalidStateError when it was read before.
+        """
+        whole = self._buffer
+        if whole is None or len(whole) > most:
+            return None
+        self._use()
+        return whole
 
     def clone(self) -> Body:
         """A second body with the same bytes, read independently. Raises InvalidStateError when it was read before.

@@ -69,11 +69,8 @@ class BodySender:
 
 def inline_part(body: Body) -> tuple[bytes, BodyReader | None]:
     """What of a body goes with the head, and what follows it. The body counts as read."""
-    whole = body.buffered
-    chunks = body.stream()
-    if whole is not None and len(whole) <= INLINE_BYTES_MAX:
-        return whole, None
-    return b"", chunks
+    whole = body.take_buffered(INLINE_BYTES_MAX)
+    return (b"", body.stream()) if whole is None else (whole, None)
 
 
 def receive_body(
