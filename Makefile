@@ -1,12 +1,13 @@
 # The words: run, test, style, types, tests, autobahn, fuzz, crash, soak, soak-sockets, bench, docs, clean.
 # `make PYTHON=python3.12 ...` chooses an interpreter, `make run PORT=9000` a port, `make tests ARGS="tests/storage -x"`
-# what pytest is given, `make crash MINUTES=60 KILLS=5000` for how long power fails and how often processes are killed,
-# `make soak MINUTES=60`, `make autobahn CASES="1.* 12.1.*"` which cases of Autobahn|Testsuite (all take an hour),
-# `make fuzz MINUTES=60 ARGS="--seed 7"`.
+# what pytest is given, `make tests WORKERS=0` has one process run all tests, `make crash MINUTES=60 KILLS=5000` for how
+# long power fails and how often processes are killed, `make soak MINUTES=60`, `make autobahn CASES="1.* 12.1.*"` which
+# cases of Autobahn|Testsuite (all take an hour), `make fuzz MINUTES=60 ARGS="--seed 7"`.
 
 PYTHON ?=
 PORT ?= 8787
 ARGS ?=
+WORKERS ?= 2
 MINUTES ?= 10
 KILLS ?= 2000
 CASES ?= *
@@ -30,7 +31,7 @@ types: $(VENV)/.installed-test
 
 tests: $(VENV)/.installed-test
 	@.ci/system chromium:chromium "gcc:gcc libc6-dev" || echo "the tests that need these will fail and say so" >&2
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 autobahn: $(VENV)/.installed-test
 	@.ci/autobahn $(BIN)/python "$(CASES)"

@@ -143,6 +143,10 @@ class System:
 
     def _trim(self) -> None:
         make_room(Shelf(self.data))
+        for which, object_id in enumerate(IDS):
+            if self.past[which] and not ObjectHistory(self.data, object_id).versions():
+                assert not self._present(which), "only an object that was emptied leaves the history"
+                self.past[which].clear()
 
     def _restart(self) -> None:
         self.store.close()
