@@ -296,6 +296,8 @@ class HeldConnection(asyncio.BufferedProtocol):
 
     def on_deadline(self) -> None:
         """The client was silent for some time, or owes its half of the closing handshake."""
+        if self.state == CLOSED:
+            return  # its Close frame is to leave at the end of this turn of the loop
         if self.state != OPEN:
             self._transport.abort()
             return
