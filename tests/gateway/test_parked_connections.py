@@ -568,6 +568,14 @@ async def test_nothing_is_lost_doubled_or_disordered_whatever_comes_together(see
         assert members[0].served.gateway.shared.parking.parked_ever > len(members)
 
 
+async def test_a_deadline_that_falls_due_as_the_client_closes_takes_no_close_frame_away() -> None:
+    async with room() as [member]:
+        connection = member.connection
+        connection.on_close(1000, "bye")
+        connection.on_deadline()
+        assert await member.client.closed_with() == (1000, b"bye")
+
+
 class TestWhoHasAReaderOfItsOwn:
     async def test_a_new_client_has_none_until_it_goes_on_speaking(self) -> None:
         async with room(parked=False) as [member]:

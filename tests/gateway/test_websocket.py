@@ -167,13 +167,6 @@ class TestPing:  # sections 5.5.2 and 5.5.3
             assert await r.message() == "here"
             assert connection_of(r).is_open
 
-    async def test_a_deadline_that_falls_due_as_the_client_closes_takes_no_close_frame_away(self) -> None:
-        async with room() as r:
-            connection = connection_of(r)
-            connection.on_close(1000, "bye")
-            connection.on_deadline()
-            assert await r.client.closed_with() == (1000, b"bye")
-
     async def test_a_client_that_is_not_read_is_not_held_to_be_silent(self) -> None:
         clock = FakeClock()
         limits = Limits(ping_seconds=10, pong_seconds_max=4, socket_unfinished_bytes_max=100, close_seconds_max=0.5)
