@@ -91,6 +91,16 @@ async def test_reads_of_one_frame_and_of_its_parts_are_the_same(reader: tuple[An
         assert reader[1].tail_bytes == 0
 
 
+async def test_a_read_of_one_byte_is_no_frame_whatever_the_buffer_held_before(reader: tuple[Any, Listener]) -> None:
+    data = frame(TEXT, b"x" * 50)
+    buffer = reader[0].get_buffer(-1)
+    buffer[0], buffer[1] = data[0], 0x80 - 6 + 1  # the second as if a frame could have one byte
+    reader[0].buffer_updated(1)
+    assert reader[1].tail_bytes == 1
+    feed(reader[0], data[1:])
+    assert reader[1].heard == [b"x" * 50]
+
+
 async def test_a_breach_in_one_short_frame_is_told(reader: tuple[Any, Listener]) -> None:
     feed(reader[0], frame(3, b"x"))
     assert reader[1].heard == [1002]

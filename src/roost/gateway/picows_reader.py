@@ -79,8 +79,8 @@ _NO_SOCKET = _NoSocket()
 _NO_LOG = _NoLog()
 _get_buffer, _buffer_updated = WSProtocol.get_buffer, WSProtocol.buffer_updated
 _SHORT_FRAME = 0x80 - 6
-"""The second byte of a masked frame of at most 131 bytes, less its size. Most reads are one such frame."""
-_SHORT_FRAME_BYTES_MAX = 131
+"""The second byte of a masked frame of 6 to 131 bytes, less its size. Most reads are one such frame."""
+_SHORT_FRAME_BYTES_MIN, _SHORT_FRAME_BYTES_MAX = 6, 131
 
 
 class _Sink:
@@ -127,7 +127,8 @@ class _Reader(WSProtocol):  # type: ignore[misc]  # it is not in picows' type hi
 
     def buffer_updated(self, size: int) -> None:
         listener = self.listener
-        if not listener.tail_bytes and size <= _SHORT_FRAME_BYTES_MAX and self._buffer[1] == size + _SHORT_FRAME:
+        is_short = _SHORT_FRAME_BYTES_MIN <= size <= _SHORT_FRAME_BYTES_MAX
+        if is_short and not listener.tail_bytes and self._buffer[1] == size + _SHORT_FRAME:
             _buffer_updated(self, size)
             if listener.breach is not None:
                 listener.on_read(0, b"")
