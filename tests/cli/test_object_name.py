@@ -9,6 +9,7 @@ import pytest
 from roost.cli.object_name import bindings_in, object_of
 from roost.errors import InvalidArgumentError, LimitExceededError
 from roost.ids import IdSpace
+from roost.storage.store import HostStore
 
 ROOM = IdSpace("ROOM", "ROOM")
 CHAT = IdSpace("CHAT", "CHAT")
@@ -66,3 +67,17 @@ def test_a_directory_of_nothing_has_no_classes(tmp_path: Path) -> None:
     assert bindings_in(tmp_path) == []
     with pytest.raises(InvalidArgumentError, match="it has no objects at all"):
         object_of("ROOM:x", tmp_path)
+
+
+def test_a_class_whose_objects_are_in_the_journal_alone_is_known(tmp_path: Path) -> None:
+    """A new object has no file before its first checkpoint."""
+    store = HostStore(tmp_path)
+    storage = store.open(ROOM.from_name("new"))
+    storage.put("key", b"value")
+    storage.commit(lambda error: None)
+    store.settle()
+    assert not any((tmp_path / "objects").rglob("*.sqlite"))
+    assert bindings_in(tmp_path) == ["ROOM"]
+    assert object_of("ROOM:other", tmp_path) == ROOM.from_name("other")
+    assert object_of(str(ROOM.from_name("new")), tmp_path) == ROOM.from_name("new")
+    store.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from .running import PATIENCE, ROOMS, Roost, chance, running
+from .running import PATIENCE, ROOMS, Roost, chance, running, until
 from .talking import Talker, enter, entered
 
 VERSIONS = 2
@@ -36,7 +36,9 @@ class Asking:
                     assert answer.status_code == 200, (answer.status_code, answer.text)
                     self.versions.append(answer.json()["version"])
 
-    async def finish(self) -> None:
+    async def finish(self, version: int) -> None:
+        """Once that version has answered."""
+        await until(lambda: version in self.versions or self._task.done(), f"an answer of version {version}")
         self._enough = True
         await asyncio.wait_for(self._task, PATIENCE)
 
@@ -61,7 +63,7 @@ async def test_every_request_is_answered_and_no_socket_closes_while_the_app_is_r
                 if verb == "run":
                     roost.deploy()
                 await roost.says("the new version of rooms.py serves", version)
-            await asking.finish()
+            await asking.finish(VERSIONS)
             for talker in talkers:
                 await talker.progress(5)
             for talker in talkers:

@@ -25,6 +25,7 @@ import msgspec
 from roost.errors import StorageCorruptError, StorageError
 from roost.storage.files import sync_file
 from roost.storage.journal.batch import unpack
+from roost.storage.journal.contents import Content
 from roost.storage.journal.record import Record
 from roost.storage.journal.segment import SegmentReader, position, split_position
 from roost.storage.journal.segments import segment_paths
@@ -119,11 +120,11 @@ class LiveSegments:
             if reader.sequence <= last:
                 yield from self._entries_of(reader, after, key, read)
 
-    def keys(self) -> set[bytes]:
-        """The objects with commits in them. What a segment held that is used again meanwhile may be told or not."""
-        return {
-            content.key for reader in self._readers for entry in reader.entries() for content in reader.contents(entry)
-        }
+    def contents(self) -> Iterator[Content]:
+        """Whose commits are in them. What a segment held that is used again meanwhile may be told or not."""
+        for reader in self._readers:
+            for entry in reader.entries():
+                yield from reader.contents(entry)
 
     def _entries_of(
         self, reader: SegmentReader, after: int, key: bytes | None, read: Reached | None
@@ -195,11 +196,18 @@ def live_records(data: Path, key: bytes | None = None) -> Iterator[Record]:
 
 def live_keys(data: Path) -> set[bytes]:
     """The objects that have commits in live segments, read from the tables of contents alone."""
-    found: set[bytes] = set()
+    return {content.key for content in _live_contents(data)}
+
+
+def live_bindings(data: Path) -> set[str]:
+    """The classes of these objects."""
+    return {content.binding for content in _live_contents(data)}
+
+
+def _live_contents(data: Path) -> Iterator[Content]:
     for slot in live_slots(data):
         with contextlib.closing(LiveSegments(data, slot)) as segments:
-            found |= segments.keys()
-    return found
+            yield from segments.contents()
 
 
 def in_parts(items: Iterable[T], size_of: Callable[[T], int], bytes_max: int) -> Iterator[list[T]]:
