@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -114,6 +116,21 @@ async def test_a_listener_that_raises_ends_as_a_breach_of_ours() -> None:
     heard = Raising()
     MessageReader(heard, 1_000, Allowance(1_000)).feed(frame(TEXT, b"1"))
     assert heard.heard == [("breach", 1011)]
+
+
+async def test_what_came_in_parts_leaves_nothing_to_the_garbage_collector() -> None:
+    reader = MessageReader(Heard(), 10_000, Allowance(1_000))
+    data = frame(TEXT, b"x" * 5_000)
+    reader.feed(data[:3_000])
+    reader.feed(data[3_000:])
+    known = weakref.ref(reader)
+    gc.disable()
+    try:
+        reader.drop()
+        del reader
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 async def test_its_protocol_tells_of_the_transport(heard: Heard, reader: MessageReader) -> None:

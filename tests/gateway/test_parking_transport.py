@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import socket
 
@@ -209,6 +210,13 @@ class TestTheEnd:
             assert await one.read(13) == b"still written"
             await settle()
             assert one.told == ["eof"], "told once"
+
+    async def test_its_protocol_is_let_go_of_once_it_has_been_told(self) -> None:
+        """Which has it: both would wait for the garbage collector."""
+        async with sockets() as [one]:
+            one.reset()
+            await until(lambda: bool(one.told))
+            assert one.recorder not in gc.get_referents(one.parked)
 
     async def test_a_reset_is_told(self) -> None:
         async with sockets(tcp=True) as [one]:

@@ -215,6 +215,7 @@ class ParkedTransport(asyncio.Transport):
             os.close(descriptor)
         self._waking = None
         self._parking.loop.call_soon(self._protocol.connection_lost, error)
+        del self._protocol  # each knows the other: so that both go then, and not with the garbage collector
 
     def _end(self) -> int:
         self.pause_reading()
