@@ -97,8 +97,8 @@ class MessageReader(WSListener):
         feed(self.protocol, data)
 
     def drop(self) -> None:
-        """It will not be used again, and its memory goes at once: `protocol` and what was read of a frame know it, as it
-        knows them, and all would stay until the garbage collector comes by, which with many idle sockets is seldom."""
+        """It will not be used again, and its memory goes at once: `protocol` and what was read of a frame know it as it
+        knows them, and would stay until the garbage collector comes by, which with many idle sockets is seldom."""
         del self.protocol
         self._partial = None
 
