@@ -111,6 +111,15 @@ class TestData:  # sections 5.4 to 5.6
                 r.owner.send(frames.Finished([r.number, r.number]))
 
 
+PINGING = Limits(ping_seconds=10, pong_seconds_max=4, close_seconds_max=0.5)
+
+
+async def pinged(r: Room, clock: FakeClock) -> None:
+    """The client was silent, and has been asked."""
+    clock.advance(11)
+    assert await r.client.frame() == (PING, b"")
+
+
 class TestPing:  # sections 5.5.2 and 5.5.3
     async def test_a_ping_is_answered_and_wakes_nobody(self) -> None:
         async with room() as r:
@@ -121,10 +130,9 @@ class TestPing:  # sections 5.5.2 and 5.5.3
 
     async def test_a_silent_client_is_pinged_and_stays_when_it_answers(self) -> None:
         clock = FakeClock()
-        async with room(Limits(ping_seconds=10, pong_seconds_max=4, close_seconds_max=0.5), clock=clock) as r:
+        async with room(PINGING, clock=clock) as r:
             for _ in range(3):
-                clock.advance(11)
-                assert await r.client.frame() == (PING, b"")
+                await pinged(r, clock)
                 r.client.send(frame(PONG) + frame(TEXT, b"here"))
                 assert await r.message() == "here"
             clock.advance(6)
@@ -133,9 +141,8 @@ class TestPing:  # sections 5.5.2 and 5.5.3
 
     async def test_a_client_that_answers_no_ping_is_lost(self) -> None:
         clock = FakeClock()
-        async with room(Limits(ping_seconds=10, pong_seconds_max=4, close_seconds_max=0.5), clock=clock) as r:
-            clock.advance(11)
-            assert await r.client.frame() == (PING, b"")
+        async with room(PINGING, clock=clock) as r:
+            await pinged(r, clock)
             clock.advance(3)
             await settle()
             assert not r.owner.has(frames.SocketClosed)
@@ -144,9 +151,8 @@ class TestPing:  # sections 5.5.2 and 5.5.3
 
     async def test_a_client_that_answers_while_the_gateway_stands_still_stays(self) -> None:
         clock = FakeClock()
-        async with room(Limits(ping_seconds=10, pong_seconds_max=4, close_seconds_max=0.5), clock=clock) as r:
-            clock.advance(11)
-            assert await r.client.frame() == (PING, b"")
+        async with room(PINGING, clock=clock) as r:
+            await pinged(r, clock)
             clock.stand_still(1_000)
             clock.advance(1)
             await settle()
@@ -159,9 +165,8 @@ class TestPing:  # sections 5.5.2 and 5.5.3
 
     async def test_a_client_whose_answer_is_still_to_be_read_stays(self) -> None:
         clock = FakeClock()
-        async with room(Limits(ping_seconds=10, pong_seconds_max=4, close_seconds_max=0.5), clock=clock) as r:
-            clock.advance(11)
-            assert await r.client.frame() == (PING, b"")
+        async with room(PINGING, clock=clock) as r:
+            await pinged(r, clock)
             r.client.send(frame(PONG) + frame(TEXT, b"here"))
             clock.advance(6)  # and nothing is read meanwhile
             assert await r.message() == "here"
@@ -216,8 +221,7 @@ class TestPing:  # sections 5.5.2 and 5.5.3
         async with room(limits, clock=clock) as r:
             r.client.send(frame(TEXT, b"x" * 200))
             await r.message()
-            clock.advance(11)
-            assert await r.client.frame() == (PING, b"")
+            await pinged(r, clock)
             assert asked == [None]
             clock.advance(5)
             assert await r.closed() == (1006, "disconnected without sending Close", False)
@@ -225,7 +229,7 @@ class TestPing:  # sections 5.5.2 and 5.5.3
 
     async def test_a_client_that_speaks_is_not_pinged(self) -> None:
         clock = FakeClock()
-        async with room(Limits(ping_seconds=10, pong_seconds_max=4, close_seconds_max=0.5), clock=clock) as r:
+        async with room(PINGING, clock=clock) as r:
             for _ in range(6):
                 clock.advance(8)
                 r.client.send(frame(TEXT, b"here"))

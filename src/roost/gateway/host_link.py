@@ -21,14 +21,12 @@ from roost.gateway.flow import Ledger
 from roost.gateway.held_sockets import SERVICE_RESTART, ClientSocket, HeldSockets
 from roost.limits import Limits
 from roost.link import frames
-from roost.link.connection import Connection
+from roost.link.connection import POST_BYTES_MAX, Connection
 from roost.link.frames import Frame, Message, SocketGrant
 from roost.observer import Observer
 
 _log = logging.getLogger("roost.gateway")
 
-POSTED_BYTES_MAX = 64 * 1024
-"""A message up to this size needs no check of its own whether the link can carry it."""
 ROLL_SOCKETS_MAX = 500
 """In one frame, so that a host with many sockets can begin with the first."""
 
@@ -247,7 +245,7 @@ class HostLink:
             self._tell_answered()
         if self.state is _UP:
             connection = cast(Connection, self._connection)  # there is one while UP
-            if size <= POSTED_BYTES_MAX:
+            if size <= POST_BYTES_MAX:
                 connection.post(frame, size)
             else:
                 connection.send(frame)

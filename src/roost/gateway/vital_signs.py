@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import struct
+from collections.abc import Callable
 
 ESTABLISHED = 1
 _STATE = struct.Struct("=B")
@@ -27,27 +28,29 @@ def is_there(transport: asyncio.BaseTransport, silent_seconds: float | None) -> 
 
     True where the system does not tell: then writing to it fails in the end.
     """
-    known = transport.get_extra_info("socket")
-    if _TCP_INFO is None or known is None or known.fileno() < 0:
+    option = _TCP_INFO
+    if option is None:
         return True
-    try:
-        with socket.socket(fileno=os.dup(known.fileno())) as own:  # uvloop's stand-in for a socket has no getsockopt
-            info = own.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
-    except OSError:
-        return True  # no TCP connection
-    return shows_life(info, silent_seconds)
+    info = _ask(transport, lambda own: own.getsockopt(socket.IPPROTO_TCP, option, _INFO_BYTES))
+    return info is None or shows_life(info, silent_seconds)
 
 
 def has_spoken(transport: asyncio.BaseTransport) -> bool:
     """Whether something that it sent is with the kernel and was not read yet: then it is not the client who is late."""
+    return bool(_ask(transport, lambda own: own.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)))
+
+
+def _ask(transport: asyncio.BaseTransport, question: Callable[[socket.socket], bytes]) -> bytes | None:
+    """What the kernel says of the connection. None where it says nothing: it is no TCP connection, or was reset, or has
+    nothing to be read."""
     known = transport.get_extra_info("socket")
     if known is None or known.fileno() < 0:
-        return False
+        return None
     try:
-        with socket.socket(fileno=os.dup(known.fileno())) as own:
-            return bool(own.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        with socket.socket(fileno=os.dup(known.fileno())) as own:  # uvloop's stand-in for a socket has neither call
+            return question(own)
     except OSError:
-        return False  # nothing is there, or the connection was reset
+        return None
 
 
 def shows_life(info: bytes, silent_seconds: float | None) -> bool:

@@ -28,12 +28,10 @@ from roost.events import (
 from roost.held_socket import HeldSocket
 from roost.host.place import PEER_SHIFT, Place
 from roost.link import frames
+from roost.link.connection import POST_BYTES_MAX
 
 SET_FROM = 8
 """Sockets in a `Send`, from which it is looked whether a set says the same: a shorter list is cheap anyway."""
-
-POST_BYTES_MAX = 64 * 1024
-"""Messages up to this size are posted: they are far below what a frame may have."""
 
 LEFT_OUT_SHARE = 4
 """A set may be named when at most one in so many of its sockets is left out."""

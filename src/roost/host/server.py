@@ -216,11 +216,8 @@ class PeerSession:
     def _let_leave(self, sending: dict[Activation, None]) -> None:
         for activation in sending:
             try:
-                activation.outbox.end_turn()
-            except BaseException as error:
-                activation.could_not_leave(error)
-                if not isinstance(error, Exception):
-                    raise
+                activation.end_turns()
+            except Exception as error:  # noqa: BLE001 - it has ended the object, and must end nothing else
                 what = "what an object sent could not leave"
                 self.observer.report("object.undelivered", what, error, id=activation.object_id)
         sending.clear()

@@ -20,11 +20,14 @@ from typing import Protocol, TypeAlias
 from roost.errors import InvalidStateError, LinkError
 from roost.limits import DEFAULTS, Limits
 from roost.link.frames import Frame, Hello
-from roost.link.session import POSTED_BYTES, Session, Side
+from roost.link.session import Session, Side
 
 OnFrames: TypeAlias = Callable[[list[Frame]], None]
 OnLost: TypeAlias = Callable[[BaseException | None], None]
 OnWritable: TypeAlias = Callable[[bool], None]
+
+POST_BYTES_MAX = 64 * 1024
+"""Messages up to this size are posted: they are far below what a frame may have."""
 
 
 class Connection(Protocol):
@@ -127,11 +130,7 @@ class SessionConnection(Connection):
         if self._closed:
             self._unsent += 1
             return
-        session = self._session  # what its `post` does is written out: every message comes through here
-        session.posted.append(frame)
-        session.posted_size = total = session.posted_size + size + POSTED_BYTES
-        if total >= session.batch_bytes:
-            session.close_posted()
+        self._session.post(frame, size)
         if not self._flush_due:
             self.flush_soon()
 

@@ -30,8 +30,7 @@ _LENGTH_BYTES = 4
 _HEAD = struct.Struct(">IBI")  # length of what follows, MessagePack's mark of a long array, count
 _ARRAY = 0xDD
 _SLACK = 64 * 1024  # a full batch and the frame that closed it
-POSTED_BYTES = 32
-"""What a posted frame is counted as beside its message."""
+_FRAME_BYTES = 32  # what a posted frame is counted as beside its message
 
 
 class Side(enum.Enum):
@@ -59,30 +58,30 @@ class Session:
         self._out = bytearray()
         self._start = 0
         self._count = 0
-        self.posted: list[Frame] = []
-        self.posted_size = 0
+        self._posted: list[Frame] = []
+        self._posted_size = 0
         self._sent = -1
         """Frames of the batches and of the batch that is open, the Hello not counted."""
         self._gap: LinkError | None = None
-        self.batch_bytes = limits.link_batch_bytes
+        self._batch_bytes = limits.link_batch_bytes
         self.put(hello)
 
     @property
     def size(self) -> int:
         """Bytes that wait to be taken, about."""
-        return len(self._out) + self.posted_size
+        return len(self._out) + self._posted_size
 
     @property
     def sent(self) -> int:
         """How many frames were put and posted in all, without the Hello."""
-        return self._sent + len(self.posted)
+        return self._sent + len(self._posted)
 
     def put(self, frame: Frame) -> None:
         """Add a frame to the batch.
 
         Raises UnserialisableError or LimitExceededError when this frame cannot be sent; nothing was added then.
         """
-        if self.posted:
+        if self._posted:
             self._encode_posted()
         out = self._out
         if not self._count:
@@ -104,25 +103,21 @@ class Session:
             )
         self._count += 1
         self._sent += 1
-        if len(out) - self._start >= self.batch_bytes:
+        if len(out) - self._start >= self._batch_bytes:
             self._seal()
 
     def post(self, frame: Frame, size: int) -> None:
         """Add a frame that is known to be sendable; see (1). `size` is that of the message in it."""
-        self.posted.append(frame)
-        self.posted_size = total = self.posted_size + size + POSTED_BYTES
-        if total >= self.batch_bytes:
-            self.close_posted()
-
-    def close_posted(self) -> None:
-        """Encode what is posted, and close the batch."""
-        self._encode_posted()
-        if self._count:
-            self._seal()
+        self._posted.append(frame)
+        self._posted_size = total = self._posted_size + size + _FRAME_BYTES
+        if total >= self._batch_bytes:
+            self._encode_posted()
+            if self._count:
+                self._seal()
 
     def _encode_posted(self) -> None:
-        posted, self.posted = self.posted, []
-        self.posted_size = 0
+        posted, self._posted = self._posted, []
+        self._posted_size = 0
         out = self._out
         if not self._count:
             self._start = len(out)
@@ -138,7 +133,7 @@ class Session:
         del out[before : before + (1 if count < 16 else 3 if count < 65_536 else 5)]  # the batch has a head of its own
         self._count += count
         self._sent += count
-        if len(out) - self._start >= self.batch_bytes:
+        if len(out) - self._start >= self._batch_bytes:
             self._seal()
 
     def take(self) -> bytearray:
@@ -146,7 +141,7 @@ class Session:
 
         Raises LinkError once a posted frame could not be sent; see (1).
         """
-        if self.posted:
+        if self._posted:
             self._encode_posted()
         if self._gap is not None:
             raise self._gap

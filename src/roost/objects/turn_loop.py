@@ -203,12 +203,8 @@ class TurnLoop:
         try:
             self.outbox.end_turn()
         except BaseException as error:
-            self.could_not_leave(error)
+            self._internal_error(error)
             raise
-
-    def could_not_leave(self, error: BaseException) -> None:
-        """What the object sent met an error on its way out, which was none of the object: it ends."""
-        self._internal_error(error)
 
     def _end_turn(self) -> None:
         if self._wrote and self.doom is None:
